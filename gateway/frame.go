@@ -1,0 +1,65 @@
+package gateway
+
+import "encoding/binary"
+
+// Opcodes of RFC 6455, section 5.2, that the gateway writes of its own.
+const (
+	opText  = 0x1
+	opClose = 0x8
+	opPing  = 0x9
+)
+
+// A frame is a whole WebSocket frame as a server sends it: final, unmasked,
+// uncompressed. It is made once, may be written to many sockets, and is never
+// changed.
+type frame []byte
+
+// appendFrame puts a frame's header and payload behind dst.
+// RFC 6455, section 5.2: a length up to 125 fits the second byte, up to 65,535
+// takes two bytes more, anything longer takes eight.
+func appendFrame(dst []byte, opcode byte, payload []byte) []byte {
+	dst = append(dst, 0x80|opcode)
+	switch n := len(payload); {
+	case n <= 125:
+		dst = append(dst, byte(n))
+	case n <= 0xffff:
+		dst = append(dst, 126)
+		dst = binary.BigEndian.AppendUint16(dst, uint16(n))
+	default:
+		dst = append(dst, 127)
+		dst = binary.BigEndian.AppendUint64(dst, uint64(n))
+	}
+	return append(dst, payload...)
+}
+
+// textFrame frames one JSON message.
+func textFrame(payload []byte) frame {
+	return appendFrame(make([]byte, 0, len(payload)+10), opText, payload)
+}
+
+// payload is what the frame carries.
+func (f frame) payload() []byte {
+	switch f[1] {
+	case 126:
+		return f[4:]
+	case 127:
+		return f[10:]
+	default:
+		return f[2:]
+	}
+}
+
+// pingFrame carries seq, so that the pong says which ping it answers.
+func pingFrame(seq uint64) frame {
+	return appendFrame(make([]byte, 0, 10), opPing, binary.BigEndian.AppendUint64(nil, seq))
+}
+
+// closeFrame carries a close code and a reason of at most 123 bytes.
+func closeFrame(code CloseCode, reason string) frame {
+	const longest = 125 - 2 // RFC 6455, section 5.5
+	if len(reason) > longest {
+		reason = reason[:longest]
+	}
+	p := binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(reason)), uint16(code))
+	return appendFrame(make([]byte, 0, len(p)+2), opClose, append(p, reason...))
+}

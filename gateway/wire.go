@@ -1,0 +1,120 @@
+package gateway
+
+import (
+	"bufio"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Sizes of the buffers between the library and the socket. net/http hands over
+// 4 KiB each; an idle connection keeps these for as long as it lasts. The write
+// buffer holds the largest frame that the library writes itself, a control
+// frame of 127 bytes.
+const (
+	readBufferBytes  = 512
+	writeBufferBytes = 128
+)
+
+// A wire is the socket below a WebSocket. The library reads through it and
+// writes its replies to control frames; everything else the gateway writes here
+// as ready frames, so that one message to many is framed once.
+//
+// The write deadline is set anew for every write: it would otherwise stay, and
+// fail the library's next pong.
+type wire struct {
+	net.Conn
+	early   []byte        // what the client sent before the upgrade was done
+	timeout time.Duration // for one write
+
+	mu        sync.Mutex // one write at a time, and:
+	closeSent bool       // a close frame is out: nothing may follow it
+}
+
+// Read serves what the HTTP server had read ahead, then the socket.
+func (w *wire) Read(p []byte) (int, error) {
+	if len(w.early) > 0 {
+		n := copy(p, w.early)
+		if w.early = w.early[n:]; len(w.early) == 0 {
+			w.early = nil
+		}
+		return n, nil
+	}
+	return w.Conn.Read(p)
+}
+
+// Write is for the library, which writes whole control frames through its
+// buffer. After a close frame they are dropped, as RFC 6455, section 5.5.1 wants.
+func (w *wire) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closeSent {
+		return len(p), nil
+	}
+	w.closeSent = len(p) > 0 && p[0]&0xf == opClose
+	if err := w.Conn.SetWriteDeadline(time.Now().Add(w.timeout)); err != nil {
+		return 0, err
+	}
+	return w.Conn.Write(p)
+}
+
+// errCloseSent says that a close frame went out before these frames.
+var errCloseSent = errors.New("the connection is closing")
+
+// writeFrames writes frames in one call to the kernel where it can. The slice's
+// elements are consumed. A close frame may only be the last.
+func (w *wire) writeFrames(frames [][]byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closeSent {
+		return errCloseSent
+	}
+	w.closeSent = frames[len(frames)-1][0]&0xf == opClose
+	if err := w.Conn.SetWriteDeadline(time.Now().Add(w.timeout)); err != nil {
+		return err
+	}
+	if len(frames) == 1 {
+		_, err := w.Conn.Write(frames[0])
+		return err
+	}
+	buffers := net.Buffers(frames)
+	_, err := buffers.WriteTo(w.Conn)
+	return err
+}
+
+// hasSentClose says whether a close frame went out, ours or the library's.
+func (w *wire) hasSentClose() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.closeSent
+}
+
+// hijacker gives the library a wire in place of net/http's connection, and
+// small buffers in place of its large ones.
+type hijacker struct {
+	http.ResponseWriter
+	timeout time.Duration
+	wire    *wire
+}
+
+// Hijack implements [http.Hijacker].
+func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buffered, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	h.wire = &wire{Conn: conn, timeout: h.timeout}
+	if n := buffered.Reader.Buffered(); n > 0 {
+		early, err := buffered.Reader.Peek(n)
+		if err != nil {
+			return nil, nil, err
+		}
+		h.wire.early = append([]byte(nil), early...)
+	}
+	return h.wire, bufio.NewReadWriter(
+		bufio.NewReaderSize(h.wire, readBufferBytes),
+		bufio.NewWriterSize(h.wire, writeBufferBytes),
+	), nil
+}
