@@ -39,7 +39,7 @@ func (configFile) BeforeResolve(parsing *kong.Context, at *kong.Path) error {
 	}
 	content, err := os.ReadFile(path)
 	if err != nil {
-		return err
+		return fmt.Errorf("--%s: %w; give the path of a YAML file", at.Flag.Name, err)
 	}
 	settings, err := parseConfig(content, command.Flags)
 	if err != nil {
