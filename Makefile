@@ -1,0 +1,51 @@
+# make run    the gateway with its demo page on http://127.0.0.1:8080
+# make test   everything that is checked, after installing what is missing
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+BIN     := $(CURDIR)/bin/roompass
+OUT     ?= $(CURDIR)/web/e2e/out
+NPM_CI  := npm ci --no-audit --no-fund
+
+.PHONY: run build generate lint test test-go test-web test-e2e tools bench
+
+run: build
+	$(BIN) serve --dev
+
+# No C library, no path of the machine that built it: the same source makes the
+# same file.
+build:
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN) ./cmd/roompass
+
+generate:
+	go generate ./...
+
+# In the order in which a mistake is found soonest.
+test: tools lint test-go test-web test-e2e
+
+tools:
+	.ci/tools
+
+lint:
+	@unformatted=$$(find . -name node_modules -prune -o -name '*.go' -exec gofmt -l {} +); \
+	if [ -n "$$unformatted" ]; then echo "not formatted; run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	go tool staticcheck ./...
+
+# Fuzz targets run here with their seeds.
+test-go:
+	CGO_ENABLED=1 go test -race -timeout 10m ./...
+
+test-web: web/node_modules/.package-lock.json
+	cd web && npx --no-install tsc --noEmit
+	cd web && node --test client/client.test.mjs
+
+test-e2e: build web/e2e/node_modules/.package-lock.json
+	cd web/e2e && ROOMPASS_BIN='$(BIN)' OUT='$(OUT)' node --test main.test.mjs
+
+# npm writes this file when it has installed what the lock file says.
+%/node_modules/.package-lock.json: %/package-lock.json
+	cd $* && $(NPM_CI)
+	@touch $@
+
+bench:
+	go test -run '^$$' -bench . -benchmem ./...
