@@ -1,0 +1,90 @@
+package gateway
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/roompass/roompass/gateway/access"
+	"github.com/roompass/roompass/tokens"
+)
+
+// secretLabel separates the key that seals resume secrets from every other use
+// of the signing keys.
+const secretLabel = "roompass resume secret v1"
+
+// errSecret says that a resume secret isn't one of ours, or is too old.
+var errSecret = errors.New("the resume secret doesn't hold")
+
+// sealer makes and opens resume secrets. A secret proves by itself that its
+// bearer has the session, and who they are, on every pod with the same signing
+// keys and after every restart: it is a statement with an HMAC (RFC 2104) under
+// a key that is derived from the signing keys. It outlives the SFU's token, so
+// that a laptop that slept for long can come back.
+type sealer struct {
+	keys  *tokens.KeyRing
+	lasts time.Duration
+}
+
+// sealed is what a secret states.
+type sealed struct {
+	User      string `json:"u"`
+	KickUsers bool   `json:"k,omitempty"`
+	Expires   int64  `json:"e"` // Unix seconds
+}
+
+func (s sealer) seal(session string, p access.Person, now time.Time) string {
+	text, err := json.Marshal(sealed{User: p.User, KickUsers: p.KickUsers, Expires: now.Add(s.lasts).Unix()})
+	if err != nil {
+		panic("gateway: a resume secret that can't be encoded: " + err.Error())
+	}
+	key, _ := s.keys.DeriveSecret(secretLabel)
+	return base64.RawURLEncoding.EncodeToString(append(tag(key, session, text), text...))
+}
+
+// open returns whom the session belongs to, or errSecret.
+func (s sealer) open(session, secret string, now time.Time) (access.Person, error) {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(secret)
+	if err != nil || len(raw) < sha256.Size {
+		return access.Person{}, errSecret
+	}
+	_, keys := s.keys.DeriveSecret(secretLabel)
+	for _, key := range keys {
+		text := raw[sha256.Size:]
+		if !hmac.Equal(raw[:sha256.Size], tag(key, session, text)) {
+			continue
+		}
+		var is sealed
+		if json.Unmarshal(text, &is) != nil || now.Unix() >= is.Expires {
+			return access.Person{}, errSecret
+		}
+		return access.Person{User: is.User, KickUsers: is.KickUsers}, nil
+	}
+	return access.Person{}, errSecret
+}
+
+func tag(key []byte, session string, text []byte) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte(session))
+	h.Write([]byte{0})
+	h.Write(text)
+	return h.Sum(nil)
+}
+
+// newSession makes the private name of a session.
+func newSession() string { return rand.Text() }
+
+// memberID is the public name of a session in a room. It is the same whenever
+// the session comes back, says nothing of the session, and differs from room to
+// room, so that people can't be followed.
+func memberID(session, room string) string {
+	h := sha256.New()
+	h.Write([]byte(session))
+	h.Write([]byte{0})
+	h.Write([]byte(room))
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:15])
+}
