@@ -50,21 +50,22 @@ func (q *queue) put(frames ...[]byte) (at mark, start bool, err error) {
 
 // putUrgent appends frames to the urgent lane: always, because a token or a
 // ping is small and a peer that takes neither is closed by its missing pong.
-// Frames that must not overtake the normal lane's up to after join that lane instead.
-func (q *queue) putUrgent(after mark, frames ...[]byte) (start bool, err error) {
+// Frames that must not overtake the normal lane's up to after join that lane
+// instead; urgent says which it was.
+func (q *queue) putUrgent(after mark, frames ...[]byte) (urgent, start bool, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
-		return false, errQueueClosed
+		return false, false, errQueueClosed
 	}
-	if uint64(after) > q.taken {
+	if urgent = uint64(after) <= q.taken; urgent {
+		q.urgent = append(q.urgent, frames...)
+	} else {
 		q.normal = append(q.normal, frames...)
 		q.puts += uint64(len(frames))
-	} else {
-		q.urgent = append(q.urgent, frames...)
 	}
 	q.bytes += size(frames)
-	return q.startLocked(), nil
+	return urgent, q.startLocked(), nil
 }
 
 // close puts the last frame in. With discard, what waits in the normal lane is
@@ -150,4 +151,11 @@ func size(frames [][]byte) (n int) {
 		n += len(f)
 	}
 	return n
+}
+
+// waiting is how many bytes haven't reached the wire.
+func (q *queue) waiting() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.bytes
 }

@@ -3,8 +3,10 @@ package gateway
 import (
 	"bufio"
 	"errors"
+	"io"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 )
@@ -89,6 +91,25 @@ func (w *wire) hasSentClose() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.closeSent
+}
+
+// linger waits a little for the peer to take our close frame and hang up:
+// closing a socket with unread bytes resets it, and the frame would be lost.
+func (w *wire) linger() {
+	if half, ok := w.Conn.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+	}
+	_ = w.SetReadDeadline(time.Now().Add(closeWait))
+	_, _ = io.CopyN(io.Discard, w.Conn, lingerBytes)
+}
+
+// lingerBytes bounds what a peer that doesn't hang up may still send.
+const lingerBytes = 4 << 20
+
+// isEnd says that err is a socket's end rather than a breach of the protocol.
+func isEnd(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe) || errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // hijacker gives the library a wire in place of net/http's connection, and

@@ -1,0 +1,112 @@
+package gateway
+
+import (
+	"sync"
+
+	"github.com/roompass/roompass/rooms"
+	"github.com/roompass/roompass/tokens"
+)
+
+// A seat is one connection's place in one room: it follows the room's log and
+// takes the tokens that the schedule pushes. Both may have something to say
+// before the client has been told that it is in; that is held back until then.
+type seat struct {
+	conn   *conn
+	room   string
+	member string
+	grant  tokens.Grant
+	token  *tokens.Membership
+	in     rooms.Membership // the reading goroutine's own
+
+	mu     sync.Mutex // guards what follows; held while putting into the queue, so that order stays
+	begun  bool       // the client knows: joined or welcome is in the queue
+	at     mark       // where
+	held   []frame
+	newest tokens.Token
+	gone   rooms.Reason // removed before it began
+}
+
+// Deliver implements [rooms.Follower].
+func (s *seat) Deliver(e *rooms.Entry) {
+	s.mu.Lock()
+	own := e.Kind == rooms.KindLeft && e.Member.ID == s.member
+	switch {
+	case own && s.begun:
+		s.mu.Unlock()
+		s.conn.removed(s, e.Reason)
+		return
+	case own:
+		s.gone = e.Reason
+	case s.begun:
+		s.conn.send(preparedFrame(e))
+	default:
+		s.held = append(s.held, preparedFrame(e))
+	}
+	s.mu.Unlock()
+}
+
+// Detached implements [rooms.Follower]: the session came back on another socket.
+func (s *seat) Detached(error) {
+	c := s.conn
+	c.vacate(s)
+	c.close(CloseTakenOver, "the session was resumed on another socket")
+}
+
+// push takes a token from the schedule.
+func (s *seat) push(t tokens.Token) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.begun {
+		s.conn.sendToken(s, t, s.at)
+	} else {
+		s.newest = t
+	}
+}
+
+// begin lets everything flow: the reply that says so is in the queue at at.
+func (s *seat) begin(at mark, told tokens.Token) {
+	s.mu.Lock()
+	s.begun, s.at = true, at
+	if !told.IsZero() {
+		s.conn.prove(s, told, at)
+	}
+	for _, f := range s.held {
+		s.conn.send(f)
+	}
+	s.held = nil
+	if !s.newest.IsZero() {
+		s.conn.sendToken(s, s.newest, at)
+	}
+	gone := s.gone
+	s.mu.Unlock()
+	if gone != "" {
+		s.conn.removed(s, gone)
+	}
+}
+
+// vacate takes a seat off the connection, and off the schedule: no token will
+// be pushed to it. It says whether the connection had it.
+func (c *conn) vacate(s *seat) bool {
+	c.mu.Lock()
+	had := c.seats[s.room] == s
+	if had {
+		delete(c.seats, s.room)
+	}
+	c.mu.Unlock()
+	s.token.Remove()
+	return had
+}
+
+// removed ends a place that somebody else ended. It is called with the room's lock held.
+func (c *conn) removed(s *seat, why rooms.Reason) {
+	if !c.vacate(s) {
+		return
+	}
+	c.send(encode(removedEvent{"removed", s.room, string(why)}))
+	c.mu.Lock()
+	last := len(c.seats) == 0
+	c.mu.Unlock()
+	if last {
+		c.close(CloseForbidden, string(why))
+	}
+}
