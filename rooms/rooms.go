@@ -105,7 +105,7 @@ type Member struct {
 	User     string          // who it is; several members may be the same user
 	Data     json.RawMessage // presence data, JSON; nil is null
 	JoinedAt time.Time
-	Session  string          // whose membership it is: needed to resume, not for others' eyes
+	Session  string // whose membership it is: needed to resume, not for others' eyes
 }
 
 // Snapshot is a room at one place of its log.

@@ -1,0 +1,49 @@
+package rooms
+
+import (
+	"sync"
+	"time"
+)
+
+// removed is who was put out of which room, and until when that counts. It
+// outlives the rooms themselves.
+type removed struct {
+	mu    sync.Mutex
+	until map[place]time.Time
+}
+
+// place is a member's in a room, whether it is there or not.
+type place struct{ room, member string }
+
+func (r *removed) add(p place, until time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.until == nil {
+		r.until = make(map[place]time.Time)
+	}
+	r.until[p] = until
+}
+
+func (r *removed) forget(p place) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.until, p)
+}
+
+func (r *removed) has(p place, now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	until, found := r.until[p]
+	return found && now.Before(until)
+}
+
+// sweep drops those whose time is over.
+func (r *removed) sweep(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for p, until := range r.until {
+		if !now.Before(until) {
+			delete(r.until, p)
+		}
+	}
+}
