@@ -1,0 +1,233 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/roompass/roompass/rooms"
+)
+
+// requestTimeout bounds what one request may wait for: a signature, the store.
+const requestTimeout = 10 * time.Second
+
+// handle does one message from the client. Its bytes are good until it returns.
+func (c *conn) handle(text []byte) {
+	if !c.limiter.Allow() {
+		c.close(CloseRateLimited, "more than "+strconv.FormatFloat(float64(c.limiter.Limit()), 'g', -1, 64)+" messages a second")
+		return
+	}
+	r, err := decodeRequest(text)
+	if errors.Is(err, errNotMessage) {
+		c.close(CloseBadFrame, err.Error())
+		return
+	}
+	c.server.metrics.message(r.Type)
+	if err == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
+		err = c.do(ctx, r)
+		cancel()
+	}
+	if err != nil {
+		known := asRequestError(err)
+		if known.Code == codeUnavailable {
+			c.server.log.Warn("a request failed", "session", c.session, "type", r.Type, "error", err)
+		}
+		c.send(encode(errorReply{"error", r.ID, known.Code, known.Message}))
+	}
+}
+
+func (c *conn) do(ctx context.Context, r request) error {
+	if r.Type == "auth" {
+		return c.auth(ctx, r)
+	}
+	act, ok := map[string]func(context.Context, request) error{
+		"join":   c.join,
+		"leave":  c.leave,
+		"signal": c.signal,
+		"update": c.update,
+		"kick":   c.kick,
+	}[r.Type]
+	switch {
+	case !ok:
+		return &requestError{codeUnknownType, "there is no such type of message"}
+	case c.session == "":
+		return &requestError{codeNotAuthenticated, "the first message is auth"}
+	}
+	if err := checkRoom(r.Room); err != nil {
+		return err
+	}
+	return act(ctx, r)
+}
+
+// checkData says whether presence data is small enough.
+func (c *conn) checkData(data []byte) error {
+	if most := c.server.limits.DataBytes; len(data) > most {
+		return &requestError{codeTooLarge, "data is longer than " + strconv.Itoa(most) + " bytes"}
+	}
+	return nil
+}
+
+func (c *conn) join(ctx context.Context, r request) error {
+	if err := c.checkData(r.Data); err != nil {
+		return err
+	}
+	grant, err := c.server.access.Admit(ctx, c.person, r.Room)
+	if err != nil {
+		return err
+	}
+	s := &seat{conn: c, room: r.Room, member: memberID(c.session, r.Room), grant: grant}
+	if err := c.checkVacancy(r.Room); err != nil {
+		return err
+	}
+	// The token comes first: a join that fails for want of it is seen by nobody.
+	member, token, err := c.server.schedule.Add(ctx, grant, s.push)
+	if err != nil {
+		return err
+	}
+	s.token = member
+	c.occupy(s)
+	who := rooms.Member{ID: s.member, User: c.person.User, Session: c.session, Data: r.Data, JoinedAt: c.server.now()}
+	in, snapshot, err := c.server.rooms.Join(ctx, r.Room, who, s)
+	if errors.Is(err, rooms.ErrAlreadyMember) {
+		in, snapshot, err = c.rejoin(ctx, who, s)
+	}
+	if err != nil {
+		c.vacate(s)
+		return err
+	}
+	s.in = in
+	reply := asRoomReply(snapshot, s.member)
+	reply.Type, reply.ID = "joined", r.ID
+	wire := asWireToken(token, c.server.now())
+	reply.Token = &wire
+	s.begin(c.send(encode(reply)), token)
+	return nil
+}
+
+// rejoin takes a place that the session left lingering and didn't name when it
+// resumed. To the others nothing happens but a change of data.
+func (c *conn) rejoin(ctx context.Context, who rooms.Member, s *seat) (rooms.Membership, rooms.Snapshot, error) {
+	in, back, err := c.server.rooms.Resume(ctx, s.room, who, rooms.Cursor{}, s)
+	if err != nil || who.Data == nil {
+		return in, back.Snapshot, err
+	}
+	if err := in.Update(ctx, who.Data); err != nil {
+		return in, back.Snapshot, err
+	}
+	now, err := c.server.rooms.Snapshot(ctx, s.room)
+	return in, now, err
+}
+
+// checkVacancy says whether the connection may enter another room, this one.
+func (c *conn) checkVacancy(room string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.seats[room]; ok {
+		return &requestError{codeAlreadyJoined, "this connection is in the room already"}
+	}
+	if most := c.server.limits.Rooms; len(c.seats) >= most {
+		return &requestError{codeTooManyRooms, "one connection may be in " + strconv.Itoa(most) + " rooms"}
+	}
+	return nil
+}
+
+func (c *conn) occupy(s *seat) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.seats == nil {
+		c.seats = make(map[string]*seat, 1)
+	}
+	c.seats[s.room] = s
+}
+
+// seat returns the connection's place in a room.
+func (c *conn) seat(room string) (*seat, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s, ok := c.seats[room]; ok && s.in != nil {
+		return s, nil
+	}
+	return nil, &requestError{codeNotJoined, "this connection isn't in the room"}
+}
+
+func (c *conn) leave(ctx context.Context, r request) error {
+	s, err := c.seat(r.Room)
+	if err != nil {
+		return err
+	}
+	c.vacate(s)
+	if err := s.in.Leave(ctx); err != nil {
+		return err
+	}
+	c.send(encode(leftReply{"left", r.ID, r.Room}))
+	return nil
+}
+
+func (c *conn) signal(ctx context.Context, r request) error {
+	s, err := c.seat(r.Room)
+	if err != nil {
+		return err
+	}
+	if r.Data == nil {
+		return badRequest("data is missing")
+	}
+	if r.To == s.member {
+		return badRequest("to is yourself")
+	}
+	if err := s.in.Signal(ctx, r.To, r.Data); err != nil {
+		return err
+	}
+	c.ok(r)
+	return nil
+}
+
+func (c *conn) update(ctx context.Context, r request) error {
+	s, err := c.seat(r.Room)
+	if err != nil {
+		return err
+	}
+	if r.Data == nil {
+		return badRequest("data is missing")
+	}
+	if err := c.checkData(r.Data); err != nil {
+		return err
+	}
+	if err := s.in.Update(ctx, r.Data); err != nil {
+		return err
+	}
+	c.ok(r)
+	return nil
+}
+
+func (c *conn) kick(ctx context.Context, r request) error {
+	s, err := c.seat(r.Room)
+	switch {
+	case err != nil:
+		return err
+	case !s.grant.KickUsers:
+		return &requestError{codeNotAllowed, "your grant doesn't include kick_users"}
+	case r.Member == "":
+		return badRequest("member is missing")
+	case r.Member == s.member:
+		return badRequest("member is yourself: leave instead")
+	}
+	err = c.server.rooms.Remove(ctx, r.Room, r.Member, rooms.ReasonKicked)
+	if errors.Is(err, rooms.ErrNoMember) {
+		return &requestError{codeNoSuchMember, "there is no such member in the room"}
+	}
+	if err != nil {
+		return err
+	}
+	c.server.log.Info("kicked", "room", r.Room, "member", r.Member, "by", s.member, "user", c.person.User)
+	c.ok(r)
+	return nil
+}
+
+// ok answers a request that wants an answer.
+func (c *conn) ok(r request) {
+	if r.ID != 0 {
+		c.send(encode(okReply{"ok", r.ID}))
+	}
+}

@@ -1,0 +1,130 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/roompass/roompass/gateway/access"
+	"github.com/roompass/roompass/rooms"
+	"github.com/roompass/roompass/tokens"
+)
+
+// A Server is one pod of the gateway. Its handlers serve while [Server.Run]
+// runs; all methods may be called concurrently.
+type Server struct {
+	keys     *tokens.KeyRing
+	schedule *tokens.Schedule
+	rooms    rooms.Rooms
+	access   access.Control
+	sealer   sealer
+	limits   Limits
+	origins  map[string]bool
+	client   []byte
+	log      *slog.Logger
+	now      func() time.Time
+
+	conns     *registry
+	addresses *addresses
+	metrics   *metrics
+	running   sync.WaitGroup // readers and writers
+	ready     atomic.Bool    // Run runs
+	draining  atomic.Bool    // no new sockets
+}
+
+// New makes a server. An error says what in cfg is wrong.
+func New(cfg Config) (*Server, error) {
+	if cfg.Keys == nil || cfg.Issuer == nil || cfg.Rooms == nil || cfg.Access == nil {
+		return nil, errors.New("gateway: Keys, Issuer, Rooms and Access are required")
+	}
+	limits := cfg.Limits.withDefaults()
+	if err := limits.check(); err != nil {
+		return nil, err
+	}
+	setDefault(&cfg.TokenTTL, 5*time.Minute)
+	setDefault(&cfg.TokenRefresh, 4*time.Minute)
+	setDefault(&cfg.Logger, slog.Default())
+	if cfg.TimeNow == nil {
+		cfg.TimeNow = time.Now
+	}
+	s := &Server{
+		keys: cfg.Keys, rooms: cfg.Rooms, access: cfg.Access, limits: limits,
+		sealer:  sealer{cfg.Keys, limits.ResumeFor},
+		origins: map[string]bool{}, client: cfg.Client,
+		log: cfg.Logger.With("pod", cfg.Pod), now: cfg.TimeNow,
+		addresses: newAddresses(limits.Unauthenticated),
+	}
+	for _, text := range cfg.Origins {
+		origin, err := ParseOrigin(text)
+		if err != nil {
+			return nil, fmt.Errorf("--origin: %w", err)
+		}
+		s.origins[origin] = true
+	}
+	s.metrics = newMetrics(s, cfg.TokenTTL, cfg.Registry)
+	var err error
+	s.schedule, err = tokens.NewSchedule(tokens.ScheduleConfig{
+		Minter: cfg.Issuer, TTL: cfg.TokenTTL, Refresh: cfg.TokenRefresh, VerifierSkew: cfg.VerifierSkew,
+		Signers: cfg.Signers, Logger: s.log,
+		Observe: tokens.Observer{
+			Signed: func(d time.Duration, err error) {
+				s.metrics.sign.Observe(d.Seconds())
+				if err != nil {
+					s.metrics.signErrors.Inc()
+				}
+			},
+			Lateness: func(d time.Duration) { s.metrics.lateness.Observe(d.Seconds()) },
+			Lapsed: func() {
+				s.metrics.lapses.Inc()
+				s.log.Error("a token lapsed: a connected member's newest token has expired")
+			},
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	// A peer that doesn't prove a token's delivery is closed early enough to
+	// come back within the margin.
+	margin := cfg.TokenTTL - cfg.TokenRefresh - cfg.VerifierSkew
+	s.conns = newRegistry(limits.Ping, min(limits.Pong, margin/2))
+	return s, nil
+}
+
+// Run pushes tokens and keeps connections alive until ctx ends, then closes what
+// is open and waits for it. To let clients move away first, call [Server.Drain]
+// before ctx ends.
+func (s *Server) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.schedule.Run(ctx) })
+	group.Go(func() error { s.conns.run(ctx.Done()); return nil })
+	s.ready.Store(true)
+	<-ctx.Done()
+	s.draining.Store(true)
+	s.ready.Store(false)
+	s.closeAll()
+	err := group.Wait()
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// countRooms counts the rooms and their members, as this pod sees them.
+func (s *Server) countRooms() (count, members int) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	all, err := s.rooms.List(ctx)
+	if err != nil {
+		return 0, 0
+	}
+	for _, r := range all {
+		members += r.Members
+	}
+	return len(all), members
+}

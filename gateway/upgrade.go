@@ -1,0 +1,89 @@
+package gateway
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coder/websocket"
+	"golang.org/x/time/rate"
+)
+
+// Subprotocol is the WebSocket subprotocol of the wire contract.
+const Subprotocol = "roompass.v1"
+
+// upgrade serves GET /ws. The handler returns once the socket is made: a blocked
+// handler would keep net/http's own buffers and goroutine for as long as it lasts.
+func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
+	if s.draining.Load() || !s.ready.Load() {
+		w.Header().Set("Retry-After", "1")
+		refuse(w, http.StatusServiceUnavailable, "this pod takes no new sockets: try again for another one")
+		return
+	}
+	if !s.allowsOrigin(r) {
+		refuse(w, http.StatusForbidden, "pages of this origin may not connect: the operator allows them by --origin")
+		return
+	}
+	if isUpgrade(r) && !offers(r, Subprotocol) {
+		refuse(w, http.StatusBadRequest, "offer the WebSocket subprotocol "+Subprotocol)
+		return
+	}
+	address := addressOf(r)
+	if !s.addresses.acquire(address) {
+		w.Header().Set("Retry-After", "5")
+		refuse(w, http.StatusTooManyRequests, "too many sockets from this address wait for their auth")
+		return
+	}
+	c := &conn{
+		server:  s,
+		limiter: rate.NewLimiter(rate.Limit(s.limits.MessageRate), s.limits.MessageBurst),
+		address: address,
+	}
+	c.out.limit = s.limits.QueueBytes
+	hijacked := &hijacker{ResponseWriter: w, timeout: s.limits.Pong}
+	ws, err := websocket.Accept(hijacked, r, &websocket.AcceptOptions{
+		Subprotocols:       []string{Subprotocol},
+		InsecureSkipVerify: true, // allowsOrigin has looked, and exactly
+		CompressionMode:    websocket.CompressionDisabled,
+		OnPongReceived:     c.pong,
+	})
+	if err != nil {
+		s.addresses.release(address)
+		return // the library has answered
+	}
+	ws.SetReadLimit(int64(s.limits.MessageBytes))
+	c.ws, c.wire = ws, hijacked.wire
+	_ = c.wire.SetReadDeadline(time.Now().Add(s.limits.AuthTimeout))
+	s.running.Add(1)
+	s.conns.add(c)
+	go c.serve()
+}
+
+func isUpgrade(r *http.Request) bool { return strings.EqualFold(r.Header.Get("Upgrade"), "websocket") }
+
+// offers says whether the client offered a subprotocol.
+func offers(r *http.Request, subprotocol string) bool {
+	for _, line := range r.Header.Values("Sec-WebSocket-Protocol") {
+		if slices.ContainsFunc(strings.Split(line, ","), func(p string) bool { return strings.TrimSpace(p) == subprotocol }) {
+			return true
+		}
+	}
+	return false
+}
+
+// allowsOrigin keeps foreign pages from opening sockets in their visitors' names
+// (cross-site WebSocket hijacking, CWE-1385). A page of our own host may, and
+// those that the operator named; a client without an Origin is no browser.
+func (s *Server) allowsOrigin(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return true
+	}
+	parsed, err := ParseOrigin(origin)
+	if err != nil || parsed != strings.ToLower(origin) {
+		return false
+	}
+	_, host, _ := strings.Cut(parsed, "://")
+	return host == strings.ToLower(r.Host) || s.origins[parsed]
+}
