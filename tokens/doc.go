@@ -1,10 +1,22 @@
-// Package tokens makes the short-lived JWTs that let a person into one room of a
-// media server, and sees to it that each of them is renewed in time.
+// Package tokens makes the short-lived JWTs that an SFU lets participants in by,
+// and sees to it that whoever is connected always holds one that is good.
 //
-// A [KeyRing] holds the keys, an [Issuer] signs a [Grant] into a [Token], and a
-// [Schedule] says which of thousands of memberships is due, signs the earliest
-// expiry first, and hands the token out. The claims are those of the
-// Phoenix/Guardian backend that janus-plugin-sfu was made for.
+// It has two fronts. [KeyRing] and [Issuer] turn a [Grant] into a signed
+// [Token], claim for claim as the SFU's first backend did. [Schedule] keeps
+// memberships, each a grant and a function to push tokens to; it signs each
+// membership's next token before the last one runs out, earliest expiry first,
+// and counts a lapse when that did not work out.
 //
-// The package knows nothing of sockets, rooms or metrics.
+// The package promises:
+//
+//   - The algorithm is pinned to the key. What a JWT's header says is compared
+//     with it, and never chooses it (RFC 8725, section 3.1).
+//   - A grant is signed whole, or not at all. A refreshed token differs from its
+//     predecessor in iat, nbf, exp and jti only.
+//   - No token, secret or private key gets into an error, a log record, or the
+//     text of a value of this package.
+//   - An idle membership costs some words of memory: no goroutine, no timer.
+//
+// It knows nothing of rooms' contents, sockets or metrics: those are for the
+// caller, by way of the push function and [Observer].
 package tokens

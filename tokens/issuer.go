@@ -2,90 +2,107 @@ package tokens
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
 )
 
-// IssuerConfig says what an [Issuer] writes into its tokens.
+// IssuerConfig is what every token of an [Issuer] has in common.
 type IssuerConfig struct {
-	Keys       *KeyRing
-	TTL        time.Duration    // from iat to exp, in whole seconds; 0: 5 min
-	Audience   string           // aud; "": "webrtc_auth"
-	IssuerName string           // iss; written also when it is empty
-	TimeNow    func() time.Time // nil: time.Now
+	Keys *KeyRing // signs; required
+
+	// TTL is the time from iat to exp: 5 minutes if zero. It is cut to whole
+	// seconds, and must be at least one.
+	TTL time.Duration
+
+	Audience   string           // aud, a plain string: "webrtc_auth" if empty
+	IssuerName string           // iss; written also when empty
+	TimeNow    func() time.Time // time.Now if nil
 }
 
-// An Issuer signs grants. It is safe for concurrent use.
+// An Issuer signs grants. It is safe for concurrent use; a signature takes the
+// calling goroutine's time, 1.3 ms for RSA of 2048 bits.
 type Issuer struct {
-	cfg IssuerConfig
+	config IssuerConfig
 }
 
-// NewIssuer refuses a missing key ring and a TTL that isn't whole seconds.
-func NewIssuer(cfg IssuerConfig) (*Issuer, error) {
-	if cfg.Keys == nil {
-		return nil, fmt.Errorf("%w: none given", ErrKey)
+// NewIssuer returns an error where config has no keys or a TTL under a second.
+func NewIssuer(config IssuerConfig) (*Issuer, error) {
+	if config.Keys == nil {
+		return nil, errors.New("issuer: no keys to sign with")
 	}
-	if cfg.TTL == 0 {
-		cfg.TTL = 5 * time.Minute
+	if config.TTL == 0 {
+		config.TTL = 5 * time.Minute
 	}
-	if cfg.TTL < time.Second || cfg.TTL%time.Second != 0 {
-		return nil, fmt.Errorf("the token's life is %v; exp counts whole seconds, so make it 1s or more of them", cfg.TTL)
+	if config.TTL < time.Second {
+		return nil, fmt.Errorf("issuer: a token's TTL of %v; exp counts whole seconds, so give at least 1s", config.TTL)
 	}
-	if cfg.Audience == "" {
-		cfg.Audience = "webrtc_auth"
+	config.TTL = config.TTL.Truncate(time.Second)
+	if config.Audience == "" {
+		config.Audience = "webrtc_auth"
 	}
-	if cfg.TimeNow == nil {
-		cfg.TimeNow = time.Now
+	if config.TimeNow == nil {
+		config.TimeNow = time.Now
 	}
-	return &Issuer{cfg}, nil
+	return &Issuer{config: config}, nil
 }
 
-// backdate is how far nbf lies before iat, as in the tokens of the old backend:
-// a verifier whose clock is a little behind takes the token at once.
-const backdate = 1 // second
-
-// Mint signs g now. An error wraps [ErrNoRoom], [ErrReservedClaim], or what the
-// signer returned.
+// Mint signs g now, with the key that signs now. It returns [ErrInvalidGrant] or
+// [ErrReservedClaim], wrapped, for a grant that can't be signed, and the
+// signer's error where signing fails.
 func (i *Issuer) Mint(g Grant) (Token, error) {
-	if err := g.Validate(); err != nil {
+	if err := g.validate(); err != nil {
 		return Token{}, err
 	}
 	id, err := uuid.NewRandom()
 	if err != nil {
-		return Token{}, fmt.Errorf("jti: %w", err)
+		return Token{}, fmt.Errorf("mint: %w", err)
 	}
-	issued := i.cfg.TimeNow().Truncate(time.Second)
-	expires := issued.Add(i.cfg.TTL)
-	sub, userID := g.subject()
-	// A map, because jwt's own claims write aud as an array and drop an empty iss.
+	issued := time.Unix(i.config.TimeNow().Unix(), 0)
+	expires := issued.Add(i.config.TTL)
+	k := i.config.Keys.keys.Load().all[0]
+
+	// A map, because golang-jwt's RegisteredClaims writes aud as an array and
+	// drops an empty iss; and room_ids by a literal, because a nil slice would be
+	// a null, which to the SFU is every room.
 	claims := jwt.MapClaims{
-		"aud": i.cfg.Audience, "iss": i.cfg.IssuerName, "sub": sub, "typ": "access", "jti": id.String(),
-		"iat": issued.Unix(), "nbf": issued.Unix() - backdate, "exp": expires.Unix(),
-		"join_hub": g.JoinHub, "kick_users": g.KickUsers, "room_ids": []string{g.Room},
+		"aud":        i.config.Audience,
+		"exp":        expires.Unix(),
+		"iat":        issued.Unix(),
+		"iss":        i.config.IssuerName,
+		"join_hub":   g.JoinHub,
+		"jti":        id.String(),
+		"kick_users": g.KickUsers,
+		"nbf":        issued.Unix() - 1,
+		"room_ids":   []string{g.Room},
+		"sub":        g.subject(),
+		"typ":        "access",
 	}
-	if userID != nil {
-		claims["user_id"] = userID
+	if g.User != "" {
+		claims["user_id"] = g.userID()
 	}
-	maps.Copy(claims, g.Extra)
-	k := i.cfg.Keys.signing()
-	token := jwt.NewWithClaims(k.method, claims)
-	if !i.cfg.Keys.opts.NoKeyID {
-		token.Header["kid"] = k.id
+	for name, value := range g.Extra {
+		claims[name] = value
 	}
-	text, err := token.SigningString()
+
+	unsigned := jwt.NewWithClaims(k.method(), claims)
+	if k.id != "" && !i.config.Keys.opts.NoKeyID {
+		unsigned.Header["kid"] = k.id
+	}
+	input, err := unsigned.SigningString()
 	if err != nil {
-		return Token{}, fmt.Errorf("encode the claims: %w", err)
+		return Token{}, fmt.Errorf("mint: the claims can't be written as JSON: %w", ErrInvalidGrant)
 	}
-	signature, err := k.sign(text)
+	sig, err := k.sign(input)
 	if err != nil {
-		return Token{}, fmt.Errorf("sign: %w", err)
+		return Token{}, fmt.Errorf("mint: %w", err)
 	}
 	return Token{
-		JWT:      text + "." + base64.RawURLEncoding.EncodeToString(signature),
-		IssuedAt: issued, ExpiresAt: expires,
+		JWT:       input + "." + base64.RawURLEncoding.EncodeToString(sig),
+		IssuedAt:  issued,
+		ExpiresAt: expires,
 	}, nil
 }

@@ -1,6 +1,8 @@
 package tokens
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -10,55 +12,89 @@ import (
 	"path/filepath"
 )
 
-// WriteKeyFiles makes an RSA key and writes key.pem (PKCS#1, for its owner only),
-// public.pem (SPKI) and public.der (PKCS#1, as janus-plugin-sfu's auth_key) into
-// dir, which it makes where it isn't there. It overwrites nothing: where one of
-// the three exists the error wraps [fs.ErrExist], and none is left half-made.
+// GenerateRSA makes an RSA key of 2048 to 8192 bits. It returns [ErrWeakKey],
+// wrapped, for another size.
+func GenerateRSA(bits int) (*rsa.PrivateKey, error) {
+	if bits < minRSABits || bits > maxRSABits {
+		return nil, fmt.Errorf("%w: %d bits; an RSA key for the SFU has %d to %d", ErrWeakKey, bits, minRSABits, maxRSABits)
+	}
+	return rsa.GenerateKey(rand.Reader, bits)
+}
+
+// WriteKeyFiles makes an RSA key and writes it to dir in the three forms that an
+// operator needs:
+//
+//   - key.pem: the private key, PKCS#1 in PEM, mode 0600;
+//   - public.pem: the public key, SPKI in PEM;
+//   - public.der: the public key, PKCS#1 in DER, for the SFU's auth_key.
+//
+// dir is made if it isn't there. No file is overwritten: if one of the three
+// exists the error is an [fs.ErrExist]. On any error the files that this call
+// made are removed again.
 func WriteKeyFiles(dir string, bits int) (err error) {
-	names := []string{"key.pem", "public.pem", "public.der"}
-	for _, name := range names {
-		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
-			return fmt.Errorf("%s: %w; keygen overwrites nothing: choose another folder", filepath.Join(dir, name), fs.ErrExist)
+	files := []struct {
+		name string
+		mode fs.FileMode
+		body []byte
+	}{{name: "key.pem", mode: 0o600}, {name: "public.pem", mode: 0o644}, {name: "public.der", mode: 0o644}}
+	for _, f := range files {
+		// Said before the key is made, which takes up to a minute for a long one.
+		path := filepath.Join(dir, f.name)
+		if _, err := os.Lstat(path); err == nil {
+			return fmt.Errorf("%s: %w", path, fs.ErrExist)
 		}
 	}
-	key, err := GenerateRSA(bits)
+
+	private, err := GenerateRSA(bits)
 	if err != nil {
 		return err
 	}
-	public, err := publicPEM(&key.PublicKey)
+	spki, err := x509.MarshalPKIXPublicKey(&private.PublicKey)
 	if err != nil {
-		return err
+		return fmt.Errorf("public key: %w", err)
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	var made []string
+	files[0].body = pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(private)})
+	files[1].body = pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki})
+	files[2].body = x509.MarshalPKCS1PublicKey(&private.PublicKey)
+
+	var made []string // newest first
 	defer func() {
-		if err != nil {
-			for _, path := range made {
-				err = errors.Join(err, os.Remove(path))
-			}
+		if err == nil {
+			return
+		}
+		for _, path := range made {
+			_ = os.Remove(path) // a directory that holds something else stays
 		}
 	}()
-	for i, content := range [][]byte{
-		pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}),
-		public,
-		x509.MarshalPKCS1PublicKey(&key.PublicKey),
-	} {
-		mode := fs.FileMode(0o644)
-		if i == 0 {
-			mode = 0o600
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		made = append(made, dir)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("keygen: %w", err)
+	}
+	for _, f := range files {
+		path := filepath.Join(dir, f.name)
+		created, err := writeNew(path, f.mode, f.body)
+		if created {
+			made = append([]string{path}, made...)
 		}
-		path := filepath.Join(dir, names[i])
-		file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 		if err != nil {
-			return err
-		}
-		made = append(made, path)
-		_, err = file.Write(content)
-		if err = errors.Join(err, file.Close()); err != nil {
-			return err
+			return fmt.Errorf("keygen: %w", err)
 		}
 	}
 	return nil
+}
+
+// writeNew writes a file that doesn't exist yet, down to the disk: a key whose
+// public half is already handed out must not be lost with the power.
+func writeNew(path string, mode fs.FileMode, body []byte) (created bool, err error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return false, err
+	}
+	_, err = f.Write(body)
+	if err == nil {
+		err = f.Sync()
+	}
+	return true, errors.Join(err, f.Close())
 }

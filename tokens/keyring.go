@@ -1,244 +1,261 @@
 package tokens
 
 import (
-	"cmp"
 	"crypto"
 	"crypto/hkdf"
-	"crypto/rand"
-	"crypto/rsa"
 	"crypto/sha256"
-	"crypto/x509"
-	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
 )
 
-// ErrNoPublicKey says that the signing key has no public half in that form:
-// HMAC has none, and PKCS#1 is RSA's alone.
-var ErrNoPublicKey = errors.New("the signing key has no public key in this form")
-
-// KeyOptions say how keys are used.
+// KeyOptions say how keys are to be used.
 type KeyOptions struct {
-	Alg     string       // RS512, RS256, ES256, EdDSA, HS256; "" is the usual one for the key
-	NoKeyID bool         // tokens without kid, as the old backend made them
-	Logger  *slog.Logger // says what a reload did; nil: slog.Default()
+	// Alg is the algorithm of every key: RS512, RS256, ES256, EdDSA or HS256. Empty is
+	// what goes with each key: RS512 for RSA, ES256 for P-256, EdDSA for Ed25519.
+	Alg string
+
+	// NoKeyID leaves the kid out of the tokens' header, for a verifier that
+	// can't take one.
+	NoKeyID bool
+
+	// Logger is told of reloads by [KeyRing.Watch]. Nil discards.
+	Logger *slog.Logger
 }
 
-// A KeyRing is the keys as they were last loaded: the newest signs, all of them
-// verify. It is safe for concurrent use.
+// A KeyRing is the keys as they were last loaded: one signs, all verify. It is
+// safe for concurrent use.
 type KeyRing struct {
-	path string // "" where the keys came from memory
+	path string // "" for keys that were never in a file
 	opts KeyOptions
-	keys atomic.Pointer[[]*key] // newest first, at least one
+
+	reloading sync.Mutex // one Reload at a time, so that an older view can't replace a newer one
+	keys      atomic.Pointer[keySet]
 }
 
-// LoadKeys reads the key at path: a PEM file, a directory of *.pem files of which
-// the latest modified one signs, or with [KeyOptions.Alg] HS256 a secret. An
-// error names the file and says what to do.
-func LoadKeys(path string, opts KeyOptions) (*KeyRing, error) {
-	r := &KeyRing{path: path, opts: opts}
-	if r.opts.Logger == nil {
-		r.opts.Logger = slog.Default()
-	}
-	keys, err := r.load()
-	if err != nil {
+// A keySet is the keys of one load. It is not changed once made.
+type keySet struct {
+	all []*key // at least one; the first signs
+}
+
+// NewKeyRing makes a ring of private keys in memory: *[rsa.PrivateKey] of 2048 to 8192
+// bits, *[ecdsa.PrivateKey] on P-256, or [ed25519.PrivateKey]. The first signs. It
+// returns [ErrNoPrivateKey], [ErrInvalidKey] or [ErrWeakKey], wrapped.
+func NewKeyRing(opts KeyOptions, signers ...crypto.Signer) (*KeyRing, error) {
+	if err := opts.validate(); err != nil {
 		return nil, err
 	}
-	r.keys.Store(&keys)
+	if len(signers) == 0 {
+		return nil, ErrNoPrivateKey
+	}
+	set := &keySet{}
+	for i, s := range signers {
+		k, err := newPrivateKey(s, opts.Alg)
+		if err != nil {
+			return nil, fmt.Errorf("key %d: %w", i+1, err)
+		}
+		set.add(k)
+	}
+	r := &KeyRing{opts: opts}
+	r.keys.Store(set)
 	return r, nil
 }
 
-// NewKeyRing holds keys that are in memory, or in hardware, the signing one first.
-func NewKeyRing(opts KeyOptions, signers ...crypto.Signer) (*KeyRing, error) {
-	if len(signers) == 0 {
-		return nil, fmt.Errorf("%w: none given", ErrKey)
+// LoadKeys reads the keys at path, which is one of:
+//
+//   - a PEM file with a private key (PKCS#1, PKCS#8 or SEC 1);
+//   - a directory, for rotation: of its *.pem the private key that was modified
+//     last signs, and among those of one time (a Kubernetes secret's files all have
+//     the same) the one whose name sorts last. All of them verify, a public key
+//     too, and all are in the JWKS;
+//   - where opts.Alg is HS256, a file of at least 32 secret bytes. The newline at
+//     the end of one that is text doesn't count.
+//
+// It returns [ErrInvalidKey], [ErrWeakKey] or [ErrNoPrivateKey], wrapped, with
+// the file's name and what to do; or the file system's error.
+func LoadKeys(path string, opts KeyOptions) (*KeyRing, error) {
+	if err := opts.validate(); err != nil {
+		return nil, err
 	}
-	r := &KeyRing{opts: opts}
+	r := &KeyRing{path: path, opts: opts}
+	if err := r.Reload(); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (o KeyOptions) validate() error {
+	switch o.Alg {
+	case "", "RS512", "RS256", "ES256", "EdDSA", "HS256":
+		return nil
+	}
+	return fmt.Errorf("%w: algorithm %q; choose RS512, RS256, ES256, EdDSA or HS256", ErrInvalidKey, o.Alg)
+}
+
+// Reload reads the keys again. On an error, as [LoadKeys] returns it, the old
+// keys stay. For a ring in memory it does nothing.
+func (r *KeyRing) Reload() error {
+	_, err := r.reload()
+	return err
+}
+
+// reload also says whether the keys are others than before.
+func (r *KeyRing) reload() (changed bool, err error) {
+	if r.path == "" {
+		return false, nil
+	}
+	r.reloading.Lock()
+	defer r.reloading.Unlock()
+	set, err := r.read()
+	if err != nil {
+		return false, err
+	}
+	old := r.keys.Swap(set)
+	return old == nil || !old.equal(set), nil
+}
+
+func (r *KeyRing) read() (*keySet, error) {
+	stat, err := os.Stat(r.path)
+	if err != nil {
+		return nil, fmt.Errorf("keys: %w", err)
+	}
+	if stat.IsDir() {
+		return r.readDir()
+	}
+	k, err := readKey(r.path, r.opts.Alg)
+	if err != nil {
+		return nil, err
+	}
+	if !k.signs() {
+		return nil, fmt.Errorf("%w: %s: a public key; serve needs the private one", ErrNoPrivateKey, r.path)
+	}
+	return &keySet{all: []*key{k}}, nil
+}
+
+func (r *KeyRing) readDir() (*keySet, error) {
+	if r.opts.Alg == "HS256" {
+		return nil, fmt.Errorf("%w: %s: a directory; HS256 wants one file with the secret", ErrInvalidKey, r.path)
+	}
+	entries, err := os.ReadDir(r.path)
+	if err != nil {
+		return nil, fmt.Errorf("keys: %w", err)
+	}
 	var keys []*key
-	for _, signer := range signers {
-		k, err := newKey(signer, opts.Alg)
+	for _, entry := range entries {
+		// A name with a dot is an editor's, or the far side of a Kubernetes mount.
+		if strings.HasPrefix(entry.Name(), ".") || filepath.Ext(entry.Name()) != ".pem" {
+			continue
+		}
+		k, err := readKey(filepath.Join(r.path, entry.Name()), r.opts.Alg)
 		if err != nil {
 			return nil, err
 		}
 		keys = append(keys, k)
 	}
-	r.keys.Store(&keys)
-	return r, nil
+	slices.SortFunc(keys, newestFirst)
+	set := &keySet{}
+	for _, k := range keys {
+		set.add(k)
+	}
+	if len(set.all) == 0 || !set.all[0].signs() {
+		return nil, fmt.Errorf("%w: no *.pem in %s is a private key; make one with roompass keygen", ErrNoPrivateKey, r.path)
+	}
+	return set, nil
 }
 
-// GenerateRSA makes a key of 2048 to 8192 bits, the sizes that the SFU takes.
-func GenerateRSA(bits int) (*rsa.PrivateKey, error) {
-	if bits < leastRSABits || bits > 8192 {
-		return nil, fmt.Errorf("%w: RSA of %d bits; choose 2048 to 8192", ErrKey, bits)
-	}
-	return rsa.GenerateKey(rand.Reader, bits)
-}
-
-// Reload reads the keys again. On an error the keys before stay.
-func (r *KeyRing) Reload() error {
-	if r.path == "" {
-		return nil
-	}
-	keys, err := r.load()
-	if err != nil {
-		return err
-	}
-	before := r.signing()
-	r.keys.Store(&keys)
-	if now := keys[0]; now.id != before.id {
-		r.opts.Logger.Info("tokens are signed by a new key", "kid", now.id, "keys", len(keys))
-	}
-	return nil
-}
-
-func (r *KeyRing) load() ([]*key, error) {
-	about, err := os.Stat(r.path)
-	if err != nil {
-		return nil, err
-	}
-	if !about.IsDir() {
-		k, err := r.loadFile(r.path)
-		if err != nil {
-			return nil, err
+// newestFirst orders the keys that sign before those that only verify, then the
+// later file before the earlier, then the later name before the earlier.
+func newestFirst(a, b *key) int {
+	if a.signs() != b.signs() {
+		if a.signs() {
+			return -1
 		}
-		return []*key{k}, nil
+		return 1
 	}
-	paths, err := filepath.Glob(filepath.Join(r.path, "*.pem"))
-	if err != nil {
-		return nil, err
+	if c := b.modTime.Compare(a.modTime); c != 0 {
+		return c
 	}
-	type dated struct {
-		*key
-		path string
-		at   int64
-	}
-	var found []dated
-	for _, path := range paths {
-		about, err := os.Stat(path)
-		if err != nil {
-			return nil, err
-		}
-		if isPublic(path) {
-			continue // keygen puts it beside the private one
-		}
-		k, err := r.loadFile(path)
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, dated{k, path, about.ModTime().UnixNano()})
-	}
-	if len(found) == 0 {
-		return nil, fmt.Errorf("%s: no private key in *.pem; make one with roompass keygen --out %s", r.path, r.path)
-	}
-	slices.SortFunc(found, func(a, b dated) int {
-		return cmp.Or(cmp.Compare(b.at, a.at), cmp.Compare(b.path, a.path))
-	})
-	keys := make([]*key, len(found))
-	for i, f := range found {
-		keys[i] = f.key
-	}
-	return keys, nil
+	return strings.Compare(b.name, a.name)
 }
 
-func isPublic(path string) bool {
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return false
-	}
-	block, _ := pem.Decode(content)
-	return block != nil && (block.Type == "PUBLIC KEY" || block.Type == "RSA PUBLIC KEY")
-}
+// maxKeyFile is more than any key takes: an RSA key of 8192 bits is 6.4 KB.
+const maxKeyFile = 64 << 10
 
-func (r *KeyRing) loadFile(path string) (*key, error) {
-	content, err := os.ReadFile(path)
+func readKey(path, alg string) (*key, error) {
+	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("keys: %w", err)
 	}
-	k, err := r.parse(content)
+	defer func() { _ = f.Close() }() // it was only read
+	stat, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("keys: %w", err)
+	}
+	file, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("keys: %w", err)
+	}
+	k, err := parseKey(file, alg)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	k.name, k.modTime = filepath.Base(path), stat.ModTime()
 	return k, nil
 }
 
-// parse never puts a piece of content into its error.
-func (r *KeyRing) parse(content []byte) (*key, error) {
-	if r.opts.Alg == "HS256" {
-		if block, _ := pem.Decode(content); block != nil {
-			return nil, fmt.Errorf("%w: a PEM file as the secret of HS256; give a file of random bytes", ErrKey)
-		}
-		return newSecretKey(trimNewline(content))
+func parseKey(file []byte, alg string) (*key, error) {
+	if len(file) > maxKeyFile {
+		return nil, fmt.Errorf("%w: over %d bytes; that is no key", ErrInvalidKey, maxKeyFile)
 	}
-	signer, err := parsePEM(content)
-	if err != nil {
-		return nil, err
+	if alg == "HS256" {
+		return newSecret(file)
 	}
-	return newKey(signer, r.opts.Alg)
+	return parsePEM(file, alg)
 }
 
-func trimNewline(content []byte) []byte {
-	for len(content) > 0 && (content[len(content)-1] == '\n' || content[len(content)-1] == '\r') {
-		content = content[:len(content)-1]
-	}
-	return content
-}
-
-func (r *KeyRing) signing() *key { return (*r.keys.Load())[0] }
-
-// JWKS is the set of public keys as JSON (RFC 7517). It is empty for HMAC.
-func (r *KeyRing) JWKS() ([]byte, error) {
-	set := struct {
-		Keys []json.RawMessage `json:"keys"`
-	}{[]json.RawMessage{}}
-	for _, k := range *r.keys.Load() {
-		if k.jwk != nil {
-			set.Keys = append(set.Keys, k.jwk)
+// add appends k, unless the set has that key already: keygen puts a key and its
+// public half side by side.
+func (s *keySet) add(k *key) {
+	for _, have := range s.all {
+		if have.id == k.id {
+			return
 		}
 	}
-	return json.Marshal(set)
+	s.all = append(s.all, k)
 }
 
-// PublicPEM is the signing key's public half, SPKI in PEM (RFC 7468).
-func (r *KeyRing) PublicPEM() ([]byte, error) {
-	k := r.signing()
-	if k.public == nil {
-		return nil, ErrNoPublicKey
-	}
-	return publicPEM(k.public)
+// equal compares what the keys are, not the files that they were in.
+func (s *keySet) equal(other *keySet) bool {
+	return slices.EqualFunc(s.all, other.all, func(a, b *key) bool {
+		return a.id == b.id && string(a.material) == string(b.material)
+	})
 }
 
-func publicPEM(public crypto.PublicKey) ([]byte, error) {
-	der, err := x509.MarshalPKIXPublicKey(public)
-	if err != nil {
-		return nil, err
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), nil
-}
+// derivationSalt keeps what is derived here apart from anything else that anyone
+// derives from the same key.
+const derivationSalt = "roompass/tokens: derived secret, v1"
 
-// PublicDER is the signing key's public half as PKCS#1 (RFC 8017, appendix
-// A.1.1): what janus-plugin-sfu reads as auth_key.
-func (r *KeyRing) PublicDER() ([]byte, error) {
-	public, ok := r.signing().public.(*rsa.PublicKey)
-	if !ok {
-		return nil, ErrNoPublicKey
-	}
-	return x509.MarshalPKCS1PublicKey(public), nil
-}
-
-// DeriveSecret derives keys of 32 bytes for another use than signing tokens, one
-// from each key (HKDF, RFC 5869): the same wherever the same keys are loaded.
-// Seal by newest, open by any of all.
+// DeriveSecret derives a secret of 32 bytes from each private key, by HKDF with SHA-256
+// (RFC 5869): for HMACs and seals that another pod with the same keys has to be
+// able to check. Different labels give unrelated secrets. newest is of the key that
+// signs, to make seals with; all begins with it and is there to check seals from
+// before a rotation.
 func (r *KeyRing) DeriveSecret(label string) (newest []byte, all [][]byte) {
-	for _, k := range *r.keys.Load() {
-		secret, err := hkdf.Key(sha256.New, k.seed, nil, label, 32)
+	for _, k := range r.keys.Load().all {
+		if !k.signs() {
+			continue // anybody could derive from a public key
+		}
+		secret, err := hkdf.Key(sha256.New, k.material, []byte(derivationSalt), label, sha256.Size)
 		if err != nil {
-			panic("tokens: " + err.Error()) // 32 bytes are never too long for it
+			// By RFC 5869 only an output of more than 255 hashes is refused.
+			panic(errors.New("tokens: HKDF refused 32 bytes"))
 		}
 		all = append(all, secret)
 	}

@@ -1,205 +1,208 @@
 package tokens
 
 import (
-	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
+	"slices"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
 )
 
-// Why a token doesn't hold.
 var (
-	ErrMalformed   = errors.New("not a token of ours: malformed")
-	ErrAlgorithm   = errors.New("the algorithm isn't the key's")
-	ErrUnknownKey  = errors.New("the key id isn't one of ours")
-	ErrSignature   = errors.New("the signature doesn't match")
-	ErrExpired     = errors.New("the token has expired")
-	ErrNotYetValid = errors.New("the token isn't valid yet")
+	// ErrAlgorithm says that a token's header names another algorithm than the key has.
+	ErrAlgorithm = errors.New("token's algorithm is not the key's")
+
+	// ErrUnknownKey says that a token names a key that isn't in the ring.
+	ErrUnknownKey = errors.New("token names a key that is not ours")
+
+	// ErrSignature says that a token was signed with no key of the ring, or
+	// changed since.
+	ErrSignature = errors.New("token's signature does not hold")
+
+	// ErrExpired says that a token's exp has come.
+	ErrExpired = errors.New("token has expired")
+
+	// ErrNotYetValid says that a token's nbf is still to come.
+	ErrNotYetValid = errors.New("token is not valid yet")
 )
 
 // Claims are what a verified token says.
 type Claims struct {
-	Subject   string
-	RoomIDs   []string
+	KeyID     string // kid of the header; "" where there is none
+	Algorithm string // alg of the header, which is the key's
+
+	ID        string    // jti
+	Issuer    string    // iss
+	Subject   string    // sub
+	Audience  string    // aud. Compare it: the ring doesn't know which one is meant
+	Type      string    // typ
+	IssuedAt  time.Time // iat; zero where there is none
+	NotBefore time.Time // nbf; zero where there is none
+	ExpiresAt time.Time // exp
+
+	User      string   // user_id, an integer too as a string; "" is anonymous
+	Rooms     []string // room_ids: at least one
 	JoinHub   bool
 	KickUsers bool
-	IssuedAt  time.Time // zero where iat is absent
-	ExpiresAt time.Time
-	All       map[string]json.RawMessage
+
+	Extra map[string]json.RawMessage // all other claims; nil where there are none
 }
 
-// longestJWT bounds what is looked at at all.
-const longestJWT = 64 << 10
-
-// Verify says whether one of our keys signed the token and it holds at now: valid
-// while exp >= now, as the SFU has it, without tolerance. The algorithm is the
-// key's, whatever the header says. An error wraps one of those above, and holds
-// no piece of the token.
-func (r *KeyRing) Verify(token string, now time.Time) (Claims, error) {
-	parts, err := split(token)
+// Verify says what the token claims, if it holds at the time now: signed with a
+// key of the ring by that key's own algorithm, nbf <= now < exp, and its claims
+// of the types that an [Issuer] writes. exp and at least one room are required.
+//
+// It returns [ErrMalformed], [ErrAlgorithm], [ErrUnknownKey], [ErrSignature],
+// [ErrExpired] or [ErrNotYetValid], wrapped. Nothing that the token claims is
+// looked at, and no error tells of it, before the signature holds.
+func (r *KeyRing) Verify(text string, now time.Time) (Claims, error) {
+	j, err := parseJWT(text)
 	if err != nil {
 		return Claims{}, err
 	}
-	header, err := object(parts[0])
+	k, err := r.checkSignature(text, j.header)
 	if err != nil {
 		return Claims{}, err
 	}
-	k, err := r.keyFor(header)
+	c, err := readClaims(j.claims)
 	if err != nil {
 		return Claims{}, err
 	}
-	if err := k.method.Verify(token[:strings.LastIndexByte(token, '.')], parts[2], k.verifier()); err != nil {
-		return Claims{}, ErrSignature
+	c.Algorithm = k.alg
+	c.KeyID, _ = j.header.text("kid") // it was read before
+	// RFC 7519, section 4.1.4: on or after exp it must not be accepted.
+	if !now.Before(c.ExpiresAt) {
+		return Claims{}, fmt.Errorf("%w: at %s", ErrExpired, c.ExpiresAt.UTC().Format(time.RFC3339))
 	}
-	all, err := object(parts[1])
-	if err != nil {
-		return Claims{}, err
+	if now.Before(c.NotBefore) {
+		return Claims{}, fmt.Errorf("%w: only from %s on", ErrNotYetValid, c.NotBefore.UTC().Format(time.RFC3339))
 	}
-	claims, notBefore, err := readClaims(all)
-	if err != nil {
-		return Claims{}, err
-	}
-	switch {
-	case now.Unix() > claims.ExpiresAt.Unix():
-		return Claims{}, fmt.Errorf("%w: at %s", ErrExpired, claims.ExpiresAt.UTC().Format(time.RFC3339))
-	case now.Unix() < notBefore:
-		return Claims{}, fmt.Errorf("%w: from %s", ErrNotYetValid, time.Unix(notBefore, 0).UTC().Format(time.RFC3339))
-	}
-	return claims, nil
+	return c, nil
 }
 
-// keyFor finds the key that a header names, or the signing one where it names none.
-func (r *KeyRing) keyFor(header map[string]json.RawMessage) (*key, error) {
-	var alg string
-	if json.Unmarshal(header["alg"], &alg) != nil {
-		return nil, fmt.Errorf("%w: alg is not a string", ErrMalformed)
+// checkSignature returns the key that text was signed with.
+func (r *KeyRing) checkSignature(text string, header object) (*key, error) {
+	alg, err := header.text("alg")
+	if err != nil {
+		return nil, err
 	}
-	if header["crit"] != nil { // RFC 7515, section 4.1.11: what must be understood, and isn't
-		return nil, fmt.Errorf("%w: crit", ErrMalformed)
+	if _, ok := header["crit"]; ok {
+		// RFC 7515, section 4.1.11: whoever doesn't understand an extension refuses.
+		return nil, fmt.Errorf("%w: critical header extensions", ErrMalformed)
 	}
-	keys := *r.keys.Load()
-	found := keys[0]
-	if raw := header["kid"]; raw != nil {
-		var id string
-		if json.Unmarshal(raw, &id) != nil {
-			return nil, fmt.Errorf("%w: kid is not a string", ErrMalformed)
-		}
-		found = nil
-		for _, k := range keys {
-			if k.id == id {
-				found = k
-			}
-		}
-		if found == nil {
+	if typ, err := header.text("typ"); err != nil || typ != "" && typ != "JWT" {
+		return nil, fmt.Errorf("%w: the header's typ is not JWT", ErrMalformed)
+	}
+	kid, err := header.text("kid")
+	if err != nil {
+		return nil, err
+	}
+	_, named := header["kid"]
+	keys := r.keys.Load().all
+	if named {
+		i := slices.IndexFunc(keys, func(k *key) bool { return k.id != "" && k.id == kid })
+		if i < 0 {
 			return nil, ErrUnknownKey
 		}
+		keys = keys[i : i+1]
 	}
-	if alg != found.method.Alg() {
-		return nil, ErrAlgorithm
+
+	// The key says which algorithm; the header may only agree (RFC 8725, section
+	// 3.1). That leaves none, and HS256 by a public key, with no key at all.
+	failure := ErrAlgorithm
+	for _, k := range keys {
+		if k.alg != alg {
+			continue
+		}
+		parser := jwt.NewParser(jwt.WithValidMethods([]string{k.alg}), jwt.WithStrictDecoding(),
+			jwt.WithJSONNumber(), jwt.WithoutClaimsValidation()) // the claims are read by readClaims
+		if _, err := parser.Parse(text, func(*jwt.Token) (any, error) { return k.verifier(), nil }); err == nil {
+			return k, nil
+		}
+		failure = ErrSignature
 	}
-	return found, nil
+	return nil, failure
 }
 
-// split decodes a token's three parts.
-func split(token string) (parts [3][]byte, _ error) {
-	if len(token) > longestJWT {
-		return parts, fmt.Errorf("%w: longer than %d bytes", ErrMalformed, longestJWT)
+// readClaims wants each claim of ours to be of the type that an Issuer writes.
+func readClaims(o object) (c Claims, err error) {
+	for _, t := range []struct {
+		name string
+		to   *string
+	}{{"jti", &c.ID}, {"iss", &c.Issuer}, {"sub", &c.Subject}, {"aud", &c.Audience}, {"typ", &c.Type}} {
+		if *t.to, err = o.text(t.name); err != nil {
+			return Claims{}, err
+		}
 	}
-	texts := strings.Split(token, ".")
-	if len(texts) != 3 {
-		return parts, fmt.Errorf("%w: not three parts", ErrMalformed)
-	}
-	for i, text := range texts {
-		part, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	for _, t := range []struct {
+		name string
+		to   *time.Time
+	}{{"iat", &c.IssuedAt}, {"nbf", &c.NotBefore}, {"exp", &c.ExpiresAt}} {
+		seconds, ok, err := o.integer(t.name)
 		if err != nil {
-			return parts, fmt.Errorf("%w: part %d is not base64url", ErrMalformed, i+1)
+			return Claims{}, err
 		}
-		parts[i] = part
+		if ok {
+			*t.to = time.Unix(seconds, 0)
+		}
 	}
-	return parts, nil
+	if _, ok := o["exp"]; !ok {
+		return Claims{}, fmt.Errorf("%w: no exp", ErrMalformed)
+	}
+	if c.JoinHub, err = o.flag("join_hub"); err != nil {
+		return Claims{}, err
+	}
+	if c.KickUsers, err = o.flag("kick_users"); err != nil {
+		return Claims{}, err
+	}
+	if c.User, err = readUser(o); err != nil {
+		return Claims{}, err
+	}
+	if c.Rooms, err = readRooms(o["room_ids"]); err != nil {
+		return Claims{}, err
+	}
+	for name, raw := range o {
+		if !slices.Contains(reserved, name) {
+			if c.Extra == nil {
+				c.Extra = map[string]json.RawMessage{}
+			}
+			c.Extra[name] = raw
+		}
+	}
+	return c, nil
 }
 
-// object reads a JSON object with no name twice: RFC 7519, section 4 lets a
-// reader refuse that, and two readers could see two tokens otherwise.
-func object(text []byte) (map[string]json.RawMessage, error) {
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	if open, err := decoder.Token(); err != nil || open != json.Delim('{') {
-		return nil, fmt.Errorf("%w: not a JSON object", ErrMalformed)
+// readUser returns user_id, a string or an integer, as a string.
+func readUser(o object) (string, error) {
+	raw, ok := o["user_id"]
+	if !ok {
+		return "", nil
 	}
-	fields := map[string]json.RawMessage{}
-	for decoder.More() {
-		name, err := decoder.Token()
-		text, ok := name.(string)
-		if err != nil || !ok {
-			return nil, fmt.Errorf("%w: not JSON", ErrMalformed)
-		}
-		if _, twice := fields[text]; twice {
-			return nil, fmt.Errorf("%w: a claim is given twice", ErrMalformed)
-		}
-		var value json.RawMessage
-		if decoder.Decode(&value) != nil {
-			return nil, fmt.Errorf("%w: not JSON", ErrMalformed)
-		}
-		fields[text] = value
+	if _, _, err := o.integer("user_id"); err == nil {
+		return string(raw), nil
 	}
-	if _, err := decoder.Token(); err != nil {
-		return nil, fmt.Errorf("%w: not JSON", ErrMalformed)
+	user, err := textOf(raw, "user_id")
+	if err != nil || user == "" {
+		return "", fmt.Errorf("%w: user_id is neither a string with something in it nor an integer", ErrMalformed)
 	}
-	if len(bytes.TrimSpace(text[decoder.InputOffset():])) > 0 {
-		return nil, fmt.Errorf("%w: something after the JSON object", ErrMalformed)
-	}
-	return fields, nil
+	return user, nil
 }
 
-// readClaims reads what counts. exp must be a JSON integer, as the SFU wants.
-func readClaims(all map[string]json.RawMessage) (c Claims, notBefore int64, _ error) {
-	c.All = all
-	exp, err := integer(all, "exp")
-	if err != nil {
-		return c, 0, err
+// readRooms refuses what the SFU would take for every room (absent, null), and
+// what names none.
+func readRooms(raw json.RawMessage) ([]string, error) {
+	var rooms []*string
+	if raw == nil || json.Unmarshal(raw, &rooms) != nil || len(rooms) == 0 {
+		return nil, fmt.Errorf("%w: room_ids is not a list of rooms", ErrMalformed)
 	}
-	c.ExpiresAt = time.Unix(exp, 0)
-	for name, to := range map[string]any{"sub": &c.Subject, "join_hub": &c.JoinHub, "kick_users": &c.KickUsers} {
-		if raw := all[name]; raw != nil && json.Unmarshal(raw, to) != nil {
-			return c, 0, fmt.Errorf("%w: %s is of another type", ErrMalformed, name)
+	names := make([]string, len(rooms))
+	for i, room := range rooms {
+		if room == nil || *room == "" {
+			return nil, fmt.Errorf("%w: room_ids has something in it that is no room's id", ErrMalformed)
 		}
+		names[i] = *room
 	}
-	if all["iat"] != nil {
-		iat, err := integer(all, "iat")
-		if err != nil {
-			return c, 0, err
-		}
-		c.IssuedAt = time.Unix(iat, 0)
-	}
-	if all["nbf"] != nil {
-		if notBefore, err = integer(all, "nbf"); err != nil {
-			return c, 0, err
-		}
-	}
-	// Null or absent would open every room.
-	var ids []*string
-	if json.Unmarshal(all["room_ids"], &ids) != nil || len(ids) == 0 {
-		return c, 0, fmt.Errorf("%w: room_ids is not a list with a room in it", ErrMalformed)
-	}
-	for _, id := range ids {
-		if id == nil || *id == "" {
-			return c, 0, fmt.Errorf("%w: room_ids has something that is not a room", ErrMalformed)
-		}
-		c.RoomIDs = append(c.RoomIDs, *id)
-	}
-	return c, notBefore, nil
+	return names, nil
 }
-
-func integer(all map[string]json.RawMessage, name string) (int64, error) {
-	n, err := strconv.ParseInt(string(all[name]), 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("%w: %s is not an integer", ErrMalformed, name)
-	}
-	return n, nil
-}
-
