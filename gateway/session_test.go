@@ -227,7 +227,9 @@ func TestKickRemovesAndKeepsFromResuming(t *testing.T) {
 		bob, welcome := p.enter("")
 		theirs := bob.ask("join", message{"room": "r"})
 		bob.ask("join", message{"room": "other"})
-		kick := func(c *peer, member any) string { return c.ask("kick", message{"room": "r", "member": member}).str("code") }
+		kick := func(c *peer, member any) string {
+			return c.ask("kick", message{"room": "r", "member": member}).str("code")
+		}
 		if code := kick(bob, mine["member"]); code != codeNotAllowed {
 			t.Errorf("an anonymous kick: %q", code)
 		}
@@ -276,7 +278,11 @@ func TestKickFromTheLastRoomCloses(t *testing.T) {
 }
 
 func TestSlowReaderIsClosedAndResumesWithoutLoss(t *testing.T) {
-	small := func(c *Config) { c.Limits.QueueBytes = 4 << 10; c.Limits.MessageRate = 1000; c.Limits.MessageBurst = 1000 }
+	small := func(c *Config) {
+		c.Limits.QueueBytes = 4 << 10
+		c.Limits.MessageRate = 1000
+		c.Limits.MessageBurst = 1000
+	}
 	inBubble(t, small, func(t *testing.T, p *pod) {
 		ann, welcome := p.enter("ann")
 		joined := ann.ask("join", message{"room": "r"})
