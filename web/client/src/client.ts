@@ -1,0 +1,454 @@
+/**
+ * The browser's side of roompass: one socket, the rooms that you are in, and in
+ * each of them a token that is always fresh. Nothing here looks at a token's
+ * expiry: the gateway pushes the next one in time, and a socket that was lost
+ * brings a new one when it is back.
+ *
+ *     const gateway = connect("wss://rooms.example.com/ws", { credential: () => fetchLogin() });
+ *     const room = await gateway.join("my-room", { data: { name: "Ann" } });
+ *     room.addEventListener("token", ({ token }) => adapter.setJoinToken(token));
+ *     room.members;                 // always current
+ *     room.signal(memberId, offer);
+ *
+ * @module
+ */
+
+/** Any JSON value. */
+export type JSONValue = null | boolean | number | string | JSONValue[] | { [name: string]: JSONValue };
+
+/** Somebody in a room. */
+export interface Member {
+  readonly id: string;
+  /** The app's user id; null for an anonymous person. */
+  readonly user: string | null;
+  readonly data: JSONValue;
+  /** Unix milliseconds, by the gateway's clock. */
+  readonly joined_at: number;
+}
+
+/** What lets you in at the media server. */
+export interface Token {
+  /** The compact JWT. */
+  readonly token: string;
+  /** Unix milliseconds, by the gateway's clock. */
+  readonly expiresAt: number;
+  readonly issuedAt: number;
+  /** How many milliseconds it had left when it came: right on any clock. */
+  readonly expiresIn: number;
+  /** When it came, as performance.now() has it. */
+  readonly receivedAt: number;
+}
+
+export type State = "connecting" | "connected" | "reconnecting" | "closed";
+
+/** Why a request could not be done; code is one of the protocol's, or "closed", "lost" or "overflow". */
+export class RequestError extends Error {
+  constructor(readonly code: string, message: string) {
+    super(message);
+    this.name = "RequestError";
+  }
+}
+
+export interface RoomEventMap {
+  /** A fresh token: use it from now on. */
+  token: Event & Token;
+  joined: Event & { readonly member: Member };
+  updated: Event & { readonly member: Member };
+  left: Event & { readonly member: Member; readonly reason: string };
+  signal: Event & { readonly from: string; readonly data: JSONValue };
+  /** You are out: kicked, revoked, or the room was closed. */
+  removed: Event & { readonly reason: string };
+  /** So much was missed that only the state came; the differences came as events before this. */
+  gap: Event;
+}
+
+export interface GatewayEventMap {
+  state: Event & { readonly state: State; readonly code?: number; readonly reason?: string };
+}
+
+interface Emitter<Events> {
+  addEventListener<K extends keyof Events & string>(type: K, listener: (event: Events[K]) => void, options?: boolean | AddEventListenerOptions): void;
+  removeEventListener<K extends keyof Events & string>(type: K, listener: (event: Events[K]) => void): void;
+}
+
+/** A credential, or what fetches one: asked anew for every socket. */
+export type Credential = string | undefined | (() => string | undefined | Promise<string | undefined>);
+
+export interface ConnectOptions {
+  credential?: Credential;
+  /** The WebSocket class, where there is no global one (Node before 22). */
+  WebSocket?: typeof WebSocket;
+}
+
+type Wire = Record<string, any>;
+interface Request { message: Wire; resolve: (reply: Wire) => void; reject: (why: RequestError) => void; socket?: WebSocket }
+
+const outboxLimit = 256;
+const never = new Set([1000, 1009, 4400, 4403, 4409]);
+
+/** connect opens a gateway's socket and keeps it open until you close it. */
+export function connect(url: string | URL, options: ConnectOptions = {}): Gateway {
+  return new Gateway(url, options);
+}
+
+const emit = (target: EventTarget, type: string, detail: object = {}) =>
+  target.dispatchEvent(Object.assign(new Event(type), detail));
+
+/** One connection to a gateway, whatever sockets it takes. */
+export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> & EventTarget }) {
+  #url: string | URL;
+  #options: ConnectOptions;
+  #state: State = "connecting";
+  #user: string | null = null;
+  #session = "";
+  #secret = "";
+  #rooms = new Map<string, Room>();
+  #current?: WebSocket; // welcomed: messages go here
+  #next?: WebSocket; // on its way to be
+  #opening = false;
+  #held?: Wire[]; // what the old socket brought after the new one had asked for it too
+  #outbox: Request[] = [];
+  #pending = new Map<number, Request>();
+  #id = 0;
+  #attempts = 0;
+  #refusals = 0;
+  #retry?: ReturnType<typeof setTimeout>;
+  #pacer?: ReturnType<typeof setTimeout>;
+  #rate = 24;
+  #burst = 48;
+  #budget = 48;
+  #counted = 0;
+
+  /** Use {@link connect}. */
+  constructor(url: string | URL, options: ConnectOptions) {
+    super();
+    this.#url = url;
+    this.#options = options;
+    // Back from sleep, offline or the back-forward cache: don't wait for a
+    // timer that was asleep too, and don't trust the old socket.
+    globalThis.addEventListener?.("online", this.#move);
+    globalThis.addEventListener?.("pageshow", this.#wake);
+    globalThis.document?.addEventListener("visibilitychange", this.#wake);
+    void this.#open();
+  }
+
+  get state(): State { return this.#state; }
+  /** Who the gateway says you are; null for an anonymous person. */
+  get user(): string | null { return this.#user; }
+
+  /** join enters a room. It rejects with a {@link RequestError}. */
+  async join(name: string, options: { data?: JSONValue } = {}): Promise<Room> {
+    const known = this.#rooms.get(name);
+    if (known) throw new RequestError("already_joined", `you are in ${name} already`);
+    const room = new Room(name, options.data, (message) => this.#request({ ...message, room: name }), () => this.#rooms.delete(name));
+    this.#rooms.set(name, room);
+    try {
+      await this.#join(room);
+    } catch (why) {
+      this.#rooms.delete(name);
+      throw why;
+    }
+    return room;
+  }
+
+  /** close says goodbye: you leave all rooms. */
+  close(): void {
+    this.#end(1000, "closed by the page");
+    for (const socket of [this.#current, this.#next]) socket?.close(1000);
+  }
+
+  /** drop cuts the socket without a goodbye, as a bad network does. For trying out what happens then: nothing. */
+  drop(): void {
+    this.#current?.close(4000, "dropped on purpose");
+  }
+
+  #join(room: Room): Promise<void> {
+    return this.#request({ type: "join", room: room.name, data: room._data }).then((reply) => room._begin(reply));
+  }
+
+  #become(state: State, detail: object = {}) {
+    if (state === this.#state) return;
+    this.#state = state;
+    emit(this, "state", { state, ...detail });
+  }
+
+  #wake = () => {
+    if (this.#retry === undefined || globalThis.document?.visibilityState === "hidden") return;
+    void this.#open();
+  };
+
+  /** Opens the next socket first, and resumes on it; the old one is closed by the gateway then. */
+  #move = () => {
+    if (this.#state !== "closed" && !this.#next) void this.#open();
+  };
+
+  async #open() {
+    if (this.#opening) return;
+    this.#opening = true;
+    clearTimeout(this.#retry);
+    this.#retry = undefined;
+    let credential: string | undefined;
+    try {
+      const { credential: given } = this.#options;
+      credential = typeof given === "function" ? await given() : given;
+    } catch {
+      this.#opening = false;
+      this.#later();
+      return;
+    }
+    this.#opening = false;
+    if (this.#state === "closed") return;
+    const socket = new (this.#options.WebSocket ?? WebSocket)(this.#url, ["roompass.v1"]);
+    this.#next = socket;
+    socket.onopen = () => {
+      const resume = this.#secret ? this.#resume() : undefined;
+      this.#held = [];
+      socket.send(JSON.stringify({ type: "auth", credential, resume }));
+    };
+    socket.onmessage = ({ data }) => this.#receive(socket, JSON.parse(data));
+    socket.onclose = ({ code, reason }) => this.#closed(socket, code, reason);
+  }
+
+  #resume() {
+    const rooms: Wire = {};
+    const tokens: Wire = {};
+    for (const room of this.#rooms.values()) {
+      if (!room._cursor) continue;
+      rooms[room.name] = room._cursor;
+      if (room.token) tokens[room.name] = room.token.expiresAt;
+    }
+    return { session: this.#session, secret: this.#secret, rooms, tokens };
+  }
+
+  #receive(socket: WebSocket, message: Wire) {
+    if (message.id !== undefined) return this.#reply(message);
+    if (message.type === "welcome") return this.#welcome(socket, message);
+    if (message.type === "draining") {
+      setTimeout(this.#move, message.reconnect_in);
+    } else if (socket === this.#current && this.#next && this.#held) {
+      this.#held.push(message); // the new socket will bring it, if it gets so far
+    } else if (socket === this.#current) {
+      this.#rooms.get(message.room)?._receive(message);
+    }
+  }
+
+  #reply(message: Wire) {
+    const request = this.#pending.get(message.id);
+    this.#pending.delete(message.id);
+    if (message.type === "error") request?.reject(new RequestError(message.code, message.message));
+    else request?.resolve(message);
+  }
+
+  #welcome(socket: WebSocket, message: Wire) {
+    const old = this.#current;
+    this.#current = socket;
+    this.#next = undefined;
+    this.#held = undefined;
+    this.#attempts = this.#refusals = 0;
+    this.#session = message.session;
+    this.#secret = message.secret;
+    this.#user = message.user;
+    this.#rate = 0.8 * message.limits.messages_per_second;
+    this.#burst = this.#budget = 0.8 * message.limits.burst;
+    this.#counted = performance.now();
+    old?.close(1000);
+    for (const state of message.rooms) this.#rooms.get(state.room)?._restore(state);
+    if (!message.resumed) {
+      for (const room of this.#rooms.values()) {
+        if (room._cursor) this.#join(room).catch(() => this.#rooms.delete(room.name));
+      }
+    }
+    this.#become("connected");
+    this.#flush();
+  }
+
+  #closed(socket: WebSocket, code: number, reason: string) {
+    for (const [id, request] of this.#pending) {
+      if (request.socket !== socket) continue;
+      this.#pending.delete(id);
+      // To join again is the same join; to signal again could be twice.
+      if (request.message.type === "join" && this.#state !== "closed") this.#outbox.unshift(request);
+      else request.reject(new RequestError("lost", "the socket was lost before the answer came"));
+    }
+    const wasNext = socket === this.#next;
+    if (socket !== this.#current && !wasNext) return;
+    if (wasNext) {
+      this.#next = undefined;
+      const held = this.#held ?? [];
+      this.#held = undefined;
+      if (this.#current) for (const message of held) this.#rooms.get(message.room)?._receive(message);
+    } else {
+      this.#current = undefined;
+      if (this.#next) return; // already on the way back
+    }
+    if (this.#state === "closed") return;
+    const anew = code === 4401 && typeof this.#options.credential === "function" && this.#refusals++ === 0;
+    if (!anew && (never.has(code) || code === 4401)) {
+      if (wasNext && this.#current) return;
+      this.#end(code, reason);
+      return;
+    }
+    if (!this.#current) this.#become("reconnecting", { code, reason });
+    this.#later(code === 1012 || anew ? 250 : undefined);
+  }
+
+  /** Tries again after a wait drawn from the whole of a growing interval, so that those who were cut off together don't come back together. */
+  #later(within = Math.min(10_000, 250 * 2 ** this.#attempts++)) {
+    if (this.#state === "closed") return;
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(() => void this.#open(), Math.random() * within);
+  }
+
+  #end(code: number, reason: string) {
+    if (this.#state === "closed") return;
+    clearTimeout(this.#retry);
+    clearTimeout(this.#pacer);
+    globalThis.removeEventListener?.("online", this.#move);
+    globalThis.removeEventListener?.("pageshow", this.#wake);
+    globalThis.document?.removeEventListener("visibilitychange", this.#wake);
+    this.#become("closed", { code, reason });
+    const why = new RequestError("closed", `the connection is closed (${code} ${reason})`);
+    for (const request of [...this.#outbox, ...this.#pending.values()]) request.reject(why);
+    this.#outbox = [];
+    this.#pending.clear();
+    this.#rooms.clear();
+  }
+
+  #request(message: Wire): Promise<Wire> {
+    const promise = new Promise<Wire>((resolve, reject) => {
+      if (this.#state === "closed") return reject(new RequestError("closed", "the connection is closed"));
+      if (this.#outbox.length >= outboxLimit) return reject(new RequestError("overflow", `${outboxLimit} messages wait already`));
+      this.#outbox.push({ message, resolve, reject });
+      this.#flush();
+    });
+    promise.catch(() => {}); // who doesn't wait for the answer needn't hear of it
+    return promise;
+  }
+
+  /** Sends what waits, no faster than the gateway takes it. */
+  #flush() {
+    const now = performance.now();
+    this.#budget = Math.min(this.#burst, this.#budget + ((now - this.#counted) / 1000) * this.#rate);
+    this.#counted = now;
+    while (this.#current?.readyState === 1 && this.#outbox.length && this.#budget >= 1) {
+      const request = this.#outbox.shift()!;
+      const id = ++this.#id;
+      this.#budget--;
+      this.#pending.set(id, request);
+      request.socket = this.#current;
+      this.#current.send(JSON.stringify({ ...request.message, id }));
+    }
+    clearTimeout(this.#pacer);
+    if (this.#current?.readyState === 1 && this.#outbox.length) this.#pacer = setTimeout(() => this.#flush(), 1000 / this.#rate);
+  }
+}
+
+/** One room that you are in. Its members and its token are always current. */
+export class Room extends (EventTarget as { new (): Emitter<RoomEventMap> & EventTarget }) {
+  #members = new Map<string, Member>();
+  #member = "";
+  #token?: Token;
+  #send: (message: Wire) => Promise<Wire>;
+  #forget: () => void;
+  /** @internal */ _cursor = "";
+  /** @internal */ _data: JSONValue | undefined;
+
+  /** Use {@link Gateway.join}. */
+  constructor(readonly name: string, data: JSONValue | undefined, send: (message: Wire) => Promise<Wire>, forget: () => void) {
+    super();
+    this._data = data;
+    this.#send = send;
+    this.#forget = forget;
+  }
+
+  /** Your own member id: the same for as long as you are here, whatever happens to the socket. */
+  get member(): string { return this.#member; }
+  /** Everybody here, yourself included, in the order of joining. */
+  get members(): Member[] { return [...this.#members.values()]; }
+  /** The newest token. */
+  get token(): Token | undefined { return this.#token; }
+
+  /** signal sends data to one member, or with undefined to all the others. */
+  async signal(to: string | undefined, data: JSONValue): Promise<void> { await this.#send({ type: "signal", to, data }); }
+  /** update replaces what the others see of you. */
+  async update(data: JSONValue): Promise<void> {
+    await this.#send({ type: "update", data });
+    this._data = data;
+    const own = this.#members.get(this.#member);
+    if (own) this.#members.set(own.id, { ...own, data });
+  }
+  /** kick removes another member; your token has to say kick_users. */
+  async kick(member: string): Promise<void> { await this.#send({ type: "kick", member }); }
+  async leave(): Promise<void> {
+    await this.#send({ type: "leave" });
+    this.#forget();
+  }
+
+  /** @internal */
+  _begin(state: Wire) {
+    const first = !this._cursor;
+    this.#take(state, first);
+  }
+
+  /** @internal */
+  _restore(state: Wire) {
+    if (!state.gap) {
+      for (const event of state.missed ?? []) this._receive(event);
+      this._cursor = state.cursor;
+      if (state.token) this.#renew(state.token);
+      return;
+    }
+    this.#take(state, false);
+    const own = this.#members.get(this.#member);
+    if (this._data !== undefined && JSON.stringify(own?.data) !== JSON.stringify(this._data)) void this.update(this._data);
+  }
+
+  /** Takes a whole state, and unless it is the first says what is different. */
+  #take(state: Wire, silent: boolean) {
+    const before = this.#members;
+    this.#member = state.member;
+    this._cursor = state.cursor;
+    this.#members = new Map(state.members.map((m: Member) => [m.id, m]));
+    if (!silent) {
+      for (const member of before.values()) if (!this.#members.has(member.id)) emit(this, "left", { member, reason: "lost" });
+      for (const member of this.#members.values()) {
+        const was = before.get(member.id);
+        if (!was) emit(this, "joined", { member });
+        else if (JSON.stringify(was.data) !== JSON.stringify(member.data)) emit(this, "updated", { member });
+      }
+      emit(this, "gap");
+    }
+    if (state.token) this.#renew(state.token);
+  }
+
+  #renew(t: Wire) {
+    this.#token = { token: t.token, expiresAt: t.expires_at, issuedAt: t.issued_at, expiresIn: t.expires_in, receivedAt: performance.now() };
+    emit(this, "token", this.#token);
+  }
+
+  /** @internal */
+  _receive(event: Wire) {
+    if (event.cursor) this._cursor = event.cursor;
+    switch (event.type) {
+      case "token":
+        return this.#renew(event);
+      case "member_joined":
+      case "member_updated":
+        this.#members.set(event.member.id, event.member);
+        emit(this, event.type === "member_joined" ? "joined" : "updated", { member: event.member });
+        return;
+      case "member_left": {
+        const member = this.#members.get(event.member);
+        this.#members.delete(event.member);
+        if (member) emit(this, "left", { member, reason: event.reason });
+        return;
+      }
+      case "signal":
+        emit(this, "signal", { from: event.from, data: event.data });
+        return;
+      case "removed":
+        this.#forget();
+        emit(this, "removed", { reason: event.reason });
+    }
+  }
+}
