@@ -8,7 +8,7 @@ import (
 )
 
 //go:generate go tool esbuild client/src/client.ts --bundle --format=esm --target=es2022 --minify --legal-comments=none --outfile=dist/client.js
-//go:generate go tool esbuild demo/demo.ts --bundle --format=esm --target=es2022 --minify --external:/client.js --outfile=dist/demo.js
+//go:generate go tool esbuild demo/demo.ts --bundle --format=esm --target=es2022 --minify --legal-comments=none --outfile=dist/demo.js
 //go:generate go tool esbuild demo/demo.css --minify --outfile=dist/demo.css
 //go:generate cp demo/index.html demo/favicon.svg dist/
 
