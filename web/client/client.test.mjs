@@ -1,0 +1,220 @@
+// The built client against a gateway that is played by the test.
+import assert from "node:assert/strict";
+import { beforeEach, mock, test } from "node:test";
+import { connect } from "../dist/client.js";
+
+/** A WebSocket whose other end is the test. */
+class FakeSocket {
+  static all = [];
+  readyState = 0;
+  sent = [];
+  constructor(url, protocols) {
+    Object.assign(this, { url, protocols });
+    FakeSocket.all.push(this);
+  }
+  open() { this.readyState = 1; this.onopen(); }
+  send(text) { this.sent.push(JSON.parse(text)); }
+  bring(message) { this.onmessage({ data: JSON.stringify(message) }); }
+  close(code = 1005) { this.lost(code); }
+  lost(code = 1006, reason = "") {
+    if (this.readyState === 3) return;
+    this.readyState = 3;
+    this.closedWith = code;
+    this.onclose({ code, reason });
+  }
+  /** The last request of a type. */
+  last(type) { return this.sent.findLast((m) => m.type === type); }
+}
+
+const limits = { messages_per_second: 30, burst: 60 };
+const welcome = (more = {}) => ({ type: "welcome", session: "S", secret: "X", user: "ann", resumed: false, rooms: [], limits, ...more });
+const member = (id, data = null) => ({ id, user: id, data, joined_at: 1 });
+const token = (n) => ({ token: `jwt${n}`, expires_at: 300_000 + n, issued_at: n, expires_in: 300_000 });
+const settle = async () => { for (let i = 0; i < 20; i++) await Promise.resolve(); };
+const newest = () => FakeSocket.all.at(-1);
+
+beforeEach(() => {
+  FakeSocket.all = [];
+  mock.timers.reset();
+  mock.timers.enable({ apis: ["setTimeout"] });
+});
+
+async function opened(options = {}) {
+  const gateway = connect("ws://gateway.test/ws", { WebSocket: FakeSocket, credential: "ann", ...options });
+  await settle();
+  newest().open();
+  newest().bring(welcome());
+  return gateway;
+}
+
+async function entered(gateway, data) {
+  const joining = gateway.join("r", { data });
+  await settle();
+  const { id } = newest().last("join");
+  newest().bring({ type: "joined", id, room: "r", member: "me", members: [member("me", data), member("you")], cursor: "e.1", token: token(1) });
+  const room = await joining;
+  room.log = [];
+  for (const type of ["token", "joined", "updated", "left", "signal", "removed", "gap"]) {
+    room.addEventListener(type, (e) => room.log.push(type + (e.member ? ` ${e.member.id}` : e.data !== undefined ? ` ${e.data}` : e.token ? ` ${e.token}` : "")));
+  }
+  return room;
+}
+
+/** Lets the wait before the next socket pass, and opens it. */
+async function next() {
+  mock.timers.tick(10_000);
+  await settle();
+  newest().open();
+  return newest();
+}
+
+test("a room's members and its token are always current", async () => {
+  const gateway = await opened();
+  const room = await entered(gateway);
+  assert.deepEqual(newest().protocols, ["roompass.v1"]);
+  assert.equal(newest().sent[0].credential, "ann");
+  assert.equal(room.token.token, "jwt1");
+  newest().bring({ type: "member_joined", room: "r", cursor: "e.2", member: member("she") });
+  newest().bring({ type: "member_updated", room: "r", cursor: "e.3", member: member("you", 5) });
+  newest().bring({ type: "token", room: "r", ...token(2) });
+  newest().bring({ type: "member_left", room: "r", cursor: "e.4", member: "she", reason: "left" });
+  newest().bring({ type: "signal", room: "r", cursor: "e.5", from: "you", data: "hi" });
+  assert.deepEqual(room.log, ["joined she", "updated you", "token jwt2", "left she", "signal hi"]);
+  assert.equal(room.token.token, "jwt2");
+  assert.deepEqual(room.members.map((m) => m.data), [null, 5]);
+  gateway.close();
+});
+
+test("a lost socket is resumed by the newest cursors, and what was missed comes once, in order", async () => {
+  const gateway = await opened();
+  const room = await entered(gateway);
+  newest().bring({ type: "signal", room: "r", cursor: "e.2", from: "you", data: 1 });
+  newest().lost();
+  assert.equal(gateway.state, "reconnecting");
+  const socket = await next();
+  assert.deepEqual(socket.sent[0].resume, { session: "S", secret: "X", rooms: { r: "e.2" }, tokens: { r: 300_001 } });
+  const missed = [2, 3].map((n) => ({ type: "signal", room: "r", cursor: `e.${n + 1}`, from: "you", data: n }));
+  socket.bring(welcome({ resumed: true, rooms: [{ room: "r", member: "me", members: [], cursor: "e.9", missed }] }));
+  socket.bring({ type: "signal", room: "r", cursor: "e.10", from: "you", data: 4 });
+  assert.deepEqual(room.log, ["signal 1", "signal 2", "signal 3", "signal 4"]);
+  assert.equal(gateway.state, "connected");
+  assert.equal(room.token.token, "jwt1", "the token that is still good stays");
+  gateway.close();
+});
+
+test("after a gap the differences come as events, the token is fresh, and your data is told again", async () => {
+  const gateway = await opened();
+  const room = await entered(gateway, "mine");
+  newest().lost();
+  const socket = await next();
+  socket.bring(welcome({ resumed: true, rooms: [{ room: "r", member: "me", members: [member("new"), member("me")], cursor: "f.1", gap: true, token: token(7) }] }));
+  assert.deepEqual(room.log, ["left you", "joined new", "updated me", "gap", "token jwt7"]);
+  await settle();
+  assert.equal(socket.last("update").data, "mine");
+  gateway.close();
+});
+
+test("a session that is not known any more joins its rooms again", async () => {
+  const gateway = await opened();
+  const room = await entered(gateway, "mine");
+  newest().lost();
+  const socket = await next();
+  socket.bring(welcome({ session: "T" }));
+  await settle();
+  const { id, data } = socket.last("join");
+  assert.equal(data, "mine");
+  socket.bring({ type: "joined", id, room: "r", member: "me2", members: [member("me2", "mine")], cursor: "g.1", token: token(9) });
+  await settle();
+  assert.equal(room.member, "me2");
+  assert.equal(room.token.token, "jwt9");
+  gateway.close();
+});
+
+test("draining: the next socket is opened first, and the old one closed when the new one is welcome", async () => {
+  const gateway = await opened();
+  const room = await entered(gateway);
+  const old = newest();
+  old.bring({ type: "draining", reconnect_in: 3000 });
+  const socket = await next();
+  assert.notEqual(socket, old);
+  assert.equal(old.readyState, 1);
+  old.bring({ type: "signal", room: "r", cursor: "e.2", from: "you", data: "both bring it" });
+  socket.bring(welcome({ resumed: true, rooms: [{ room: "r", member: "me", members: [], cursor: "e.2", missed: [{ type: "signal", room: "r", cursor: "e.2", from: "you", data: "both bring it" }] }] }));
+  assert.deepEqual(room.log, ["signal both bring it"]);
+  assert.equal(old.readyState, 3);
+  assert.equal(gateway.state, "connected");
+  gateway.close();
+});
+
+test("draining onto a pod that doesn't take it: the old socket goes on, with nothing lost", async () => {
+  const gateway = await opened();
+  const room = await entered(gateway);
+  const old = newest();
+  old.bring({ type: "draining", reconnect_in: 0 });
+  const socket = await next();
+  old.bring({ type: "signal", room: "r", cursor: "e.2", from: "you", data: "held" });
+  socket.lost(1013);
+  assert.deepEqual(room.log, ["signal held"]);
+  assert.equal(gateway.state, "connected");
+  gateway.close();
+});
+
+test("each close code does what the contract says", async () => {
+  for (const [code, comesBack] of [[1000, false], [1006, true], [1009, false], [1012, true], [1013, true], [4400, false], [4401, false], [4403, false], [4409, false], [4429, true]]) {
+    FakeSocket.all = [];
+    const gateway = await opened();
+    newest().lost(code, "why");
+    assert.equal(gateway.state, comesBack ? "reconnecting" : "closed", String(code));
+    mock.timers.tick(10_000);
+    await settle();
+    assert.equal(FakeSocket.all.length, comesBack ? 2 : 1, String(code));
+    gateway.close();
+  }
+});
+
+test("after 4401 a credential is asked for once more", async () => {
+  let asked = 0;
+  const gateway = await opened({ credential: async () => `c${++asked}` });
+  newest().lost(4401);
+  const socket = await next();
+  assert.equal(socket.sent[0].credential, "c2");
+  socket.lost(4401);
+  assert.equal(gateway.state, "closed");
+});
+
+test("signals wait while there is no socket, go out at the gateway's pace, and overflow is an error", async () => {
+  const gateway = await opened();
+  const room = await entered(gateway);
+  newest().lost();
+  const results = Array.from({ length: 300 }, (_, n) => room.signal("you", n).then(() => "ok", (why) => why.code));
+  const socket = await next();
+  socket.bring(welcome({ resumed: true, rooms: [{ room: "r", member: "me", members: [], cursor: "e.1" }] }));
+  await settle();
+  const signals = () => socket.sent.filter((m) => m.type === "signal");
+  assert.equal(signals().length, 48, "a burst");
+  gateway.close();
+  const codes = await Promise.all(results);
+  assert.equal(codes.filter((c) => c === "overflow").length, 44);
+  assert.equal(codes.filter((c) => c === "closed").length, 256);
+});
+
+test("an error reply rejects its request", async () => {
+  const gateway = await opened();
+  const joining = gateway.join("r");
+  await settle();
+  newest().bring({ type: "error", id: newest().last("join").id, code: "room_full", message: "the room is full" });
+  await assert.rejects(joining, { name: "RequestError", code: "room_full" });
+  gateway.close();
+  await assert.rejects(gateway.join("s"), { code: "closed" });
+});
+
+test("no timer looks at an expiry", async () => {
+  const gateway = await opened();
+  await entered(gateway);
+  const sockets = FakeSocket.all.length;
+  mock.timers.tick(24 * 60 * 60 * 1000);
+  await settle();
+  assert.equal(FakeSocket.all.length, sockets);
+  assert.equal(newest().sent.length, 2, "auth and join, and nothing since");
+  gateway.close();
+});

@@ -1,0 +1,191 @@
+// The main job on real input: the built binary, two Chromium tabs in a room, a
+// token that lives ten seconds, and an independent verifier without tolerance.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { createRemoteJWKSet, jwtVerify } from "jose";
+import { chromium } from "playwright-core";
+
+const bin = process.env.ROOMPASS_BIN;
+const out = process.env.OUT ?? join(import.meta.dirname, "out");
+const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+assert.ok(bin && existsSync(bin), "set ROOMPASS_BIN to the built binary: make build makes bin/roompass");
+assert.ok(existsSync(executablePath), "Chromium is missing: apt-get install chromium, or set CHROMIUM to yours");
+mkdirSync(out, { recursive: true });
+
+let gateway, browser, base, admin, log = "";
+const problems = [];
+
+async function freePort() {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address();
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+async function eventually(what, look, ms = 20_000) {
+  for (const end = Date.now() + ms; ;) {
+    const got = await look();
+    if (got) return got;
+    if (Date.now() > end) throw new Error(`in vain: ${what}\n${log.slice(-2000)}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+before(async () => {
+  const [listen, operator] = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`];
+  base = `http://${listen}`;
+  admin = `http://${operator}`;
+  gateway = spawn(bin, ["serve", "--dev", "--listen", listen, "--admin-listen", operator, "--token-ttl", "10s", "--token-refresh", "8s"]);
+  for (const stream of [gateway.stdout, gateway.stderr]) stream.on("data", (text) => { log += text; });
+  await eventually("the gateway is ready", () => fetch(`${admin}/readyz`).then((r) => r.ok, () => false));
+  browser = await chromium.launch({
+    executablePath,
+    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+  });
+});
+
+after(async () => {
+  await browser?.close();
+  if (gateway && gateway.exitCode === null) {
+    gateway.kill("SIGTERM");
+    const [code] = await once(gateway, "exit");
+    assert.equal(code, 0, `the gateway ended with ${code}:\n${log}`);
+  }
+});
+
+/** Notes every timer that the page arms. */
+const watchTimers = () => {
+  window.timers = [];
+  for (const name of ["setTimeout", "setInterval"]) {
+    const original = window[name];
+    window[name] = (what, ms, ...rest) => { window.timers.push(ms ?? 0); return original(what, ms, ...rest); };
+  }
+};
+
+async function openTab(name, options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1200, height: 860 }, ...options });
+  const page = await context.newPage();
+  await page.addInitScript(watchTimers);
+  page.on("console", (m) => { if (["error", "warning"].includes(m.type())) problems.push(`${name}: ${m.text()}`); });
+  page.on("pageerror", (why) => problems.push(`${name}: ${why.message}`));
+  await page.goto(`${base}/?${new URLSearchParams({ room: "lobby", name })}`);
+  await page.waitForFunction(() => window.roompass?.room.token);
+  return page;
+}
+
+const inRoom = (page, look, ...args) => page.evaluate(look, ...args);
+const state = (page) => inRoom(page, () => {
+  const { room, gateway } = window.roompass ?? {};
+  return room && { member: room.member, token: room.token?.token, members: room.members.length, state: gateway.state };
+});
+
+test("two tabs talk for many lifetimes, and no newest token is ever expired", { timeout: 180_000 }, async () => {
+  const keys = createRemoteJWKSet(new URL(`${base}/.well-known/jwks.json`));
+  const ann = await openTab("Ann");
+  const bob = await openTab("Bob");
+  const tabs = { ann, bob };
+
+  // From here on each tab's newest token is checked, whatever else happens.
+  const seen = { ann: new Set(), bob: new Set() };
+  const failures = [];
+  let checks = 0;
+  let on = true;
+  const reloading = new Set();
+  const check = async (name) => {
+    while (on) {
+      const next = new Promise((resolve) => setTimeout(resolve, 250));
+      if (!reloading.has(name)) {
+        try {
+          const { token } = await state(tabs[name]) ?? {};
+          const currentDate = new Date();
+          if (token && !reloading.has(name)) {
+            await jwtVerify(token, keys, { currentDate, clockTolerance: 0, audience: "webrtc_auth", algorithms: ["RS512"] });
+            seen[name].add(token);
+            checks++;
+          }
+        } catch (why) {
+          if (!reloading.has(name)) failures.push(`${name}: ${why.message}`);
+        }
+      }
+      await next;
+    }
+  };
+  const started = Date.now();
+  const checking = [check("ann"), check("bob")];
+
+  await eventually("they see each other", async () => (await state(ann)).members === 2 && (await state(bob)).members === 2);
+  assert.deepEqual(await ann.locator("#members .who").allTextContents(), ["Ann (you)", "Bob"]);
+
+  await ann.fill("#text", "hello from Ann");
+  await ann.click("#say button");
+  await bob.waitForFunction(() => document.querySelector("#messages")?.textContent.includes("hello from Ann"));
+
+  const channelsOpen = () => eventually("a data channel is open", async () =>
+    (await Promise.all([ann, bob].map((page) => inRoom(page, () => {
+      const { room, mesh } = window.roompass ?? {};
+      return room?.members.some(({ id }) => id !== room.member && mesh.isOpen(id));
+    })))).every(Boolean));
+  await channelsOpen();
+  await inRoom(bob, () => window.roompass.mesh.send("peer to peer"));
+  await ann.waitForFunction(() => window.roompass.mesh.received.some(({ text }) => text === "peer to peer"));
+
+  // Ann loses her socket: nobody sees it, she misses nothing, she is who she was.
+  const before = await state(ann);
+  await inRoom(bob, () => {
+    window.left = [];
+    window.roompass.room.addEventListener("left", ({ member }) => window.left.push(member.id));
+  });
+  await inRoom(ann, () => {
+    window.signals = [];
+    window.roompass.room.addEventListener("signal", ({ data }) => { if (data?.n !== undefined) window.signals.push(data.n); });
+  });
+  await inRoom(ann, () => window.roompass.gateway.drop());
+  await inRoom(bob, () => { for (let n = 0; n < 10; n++) window.roompass.room.signal(undefined, { n }); });
+  await eventually("she is back", async () => (await state(ann)).state === "connected" && (await inRoom(ann, () => window.signals.length)) >= 10);
+  assert.deepEqual(await inRoom(ann, () => window.signals), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], "each signal once, in order");
+  assert.equal((await state(ann)).member, before.member);
+  assert.deepEqual(await inRoom(bob, () => window.left), [], "nobody saw her leave");
+
+  // Bob reloads his page: he is a new member, and they talk again.
+  reloading.add("bob");
+  await bob.reload();
+  await bob.waitForFunction(() => window.roompass?.room.token);
+  reloading.delete("bob");
+  await eventually("Bob is there again", async () => (await state(ann)).members >= 2 && (await state(bob)).members >= 2);
+  await channelsOpen();
+
+  await ann.screenshot({ path: join(out, "demo.png") });
+  await new Promise((resolve) => setTimeout(resolve, Math.max(0, 40_000 - (Date.now() - started))));
+  on = false;
+  await Promise.all(checking);
+
+  assert.deepEqual(failures, []);
+  assert.ok(checks >= 250, `only ${checks} checks`);
+  for (const [name, tokens] of Object.entries(seen)) assert.ok(tokens.size >= 4, `${name} had only ${tokens.size} tokens`);
+  for (const page of [ann, bob]) {
+    const timers = await inRoom(page, () => window.timers);
+    assert.ok(timers.every((ms) => ms < 1000), `a timer of the page waits as long as a token may live: ${timers}`);
+  }
+  const metrics = await (await fetch(`${admin}/metrics`)).text();
+  assert.match(metrics, /^roompass_token_lapses_total 0$/m);
+  assert.match(metrics, /^roompass_token_sign_errors_total 0$/m);
+  assert.deepEqual(problems, []);
+
+  // What people see, to look at.
+  await ann.emulateMedia({ colorScheme: "dark" });
+  await ann.screenshot({ path: join(out, "demo-dark.png") });
+  await ann.setViewportSize({ width: 390, height: 844 });
+  await ann.emulateMedia({ colorScheme: "light" });
+  assert.ok(await inRoom(ann, () => document.documentElement.scrollWidth <= 390), "the page is wider than a phone");
+  await ann.screenshot({ path: join(out, "demo-phone.png"), fullPage: true });
+  const entrance = await (await browser.newContext({ viewport: { width: 390, height: 844 } })).newPage();
+  await entrance.goto(base);
+  await entrance.screenshot({ path: join(out, "entrance-phone.png") });
+});
