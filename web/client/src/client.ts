@@ -94,6 +94,12 @@ export function connect(url: string | URL, options: ConnectOptions = {}): Gatewa
 const emit = (target: EventTarget, type: string, detail: object = {}) =>
   target.dispatchEvent(Object.assign(new Event(type), detail));
 
+/** Who doesn't wait for the answer needn't hear that there was none. */
+const quiet = <T>(promise: Promise<T>): Promise<T> => {
+  promise.catch(() => {});
+  return promise;
+};
+
 /** One connection to a gateway, whatever sockets it takes. */
 export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> & EventTarget }) {
   #url: string | URL;
@@ -321,8 +327,7 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
       this.#outbox.push({ message, resolve, reject });
       this.#flush();
     });
-    promise.catch(() => {}); // who doesn't wait for the answer needn't hear of it
-    return promise;
+    return quiet(promise);
   }
 
   /** Sends what waits, no faster than the gateway takes it. */
@@ -369,20 +374,20 @@ export class Room extends (EventTarget as { new (): Emitter<RoomEventMap> & Even
   get token(): Token | undefined { return this.#token; }
 
   /** signal sends data to one member, or with undefined to all the others. */
-  async signal(to: string | undefined, data: JSONValue): Promise<void> { await this.#send({ type: "signal", to, data }); }
+  signal(to: string | undefined, data: JSONValue): Promise<void> { return this.#ask({ type: "signal", to, data }); }
   /** update replaces what the others see of you. */
-  async update(data: JSONValue): Promise<void> {
-    await this.#send({ type: "update", data });
-    this._data = data;
-    const own = this.#members.get(this.#member);
-    if (own) this.#members.set(own.id, { ...own, data });
+  update(data: JSONValue): Promise<void> {
+    return this.#ask({ type: "update", data }, () => {
+      this._data = data;
+      const own = this.#members.get(this.#member);
+      if (own) this.#members.set(own.id, { ...own, data });
+    });
   }
   /** kick removes another member; your token has to say kick_users. */
-  async kick(member: string): Promise<void> { await this.#send({ type: "kick", member }); }
-  async leave(): Promise<void> {
-    await this.#send({ type: "leave" });
-    this.#forget();
-  }
+  kick(member: string): Promise<void> { return this.#ask({ type: "kick", member }); }
+  leave(): Promise<void> { return this.#ask({ type: "leave" }, this.#forget); }
+
+  #ask(message: Wire, then: () => void = () => {}): Promise<void> { return quiet(this.#send(message).then(then)); }
 
   /** @internal */
   _begin(state: Wire) {
