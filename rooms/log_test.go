@@ -23,11 +23,12 @@ func TestLogIsTheEndOfAllThatWasAppended(t *testing.T) {
 		random := rand.New(rand.NewPCG(1, 2))
 		now := time.Unix(0, 0)
 		var all []*record
-		for range 2000 {
+		for i := range 2000 {
 			if random.IntN(200) == 0 {
 				now = now.Add(30 * time.Second) // longer than one of the ages
 			}
-			now = now.Add(time.Duration(random.IntN(1000)) * time.Millisecond)
+			// Slow and fast by turns, so that the ring grows from any place in it.
+			now = now.Add(time.Duration(random.IntN(1000)) * time.Millisecond >> (i / 100 % 5))
 			all = append(all, l.append(Entry{At: now, Data: make(json.RawMessage, random.IntN(overhead))}))
 
 			kept := wantKept(&limits, all, now)
@@ -35,15 +36,15 @@ func TestLogIsTheEndOfAllThatWasAppended(t *testing.T) {
 			if !l.holds(first) || (first > 0 && l.holds(first-1)) || !l.holds(l.last) || l.holds(l.last+1) {
 				t.Fatalf("%+v: after %d entries it holds %d, want %d", limits, len(all), l.kept, kept)
 			}
-			i := int(first)
+			next := int(first)
 			for rec := range l.after(first) {
-				if rec != all[i] || rec.Cursor.N != uint64(i+1) {
-					t.Fatalf("%+v: in the place of entry %d there is %d", limits, i+1, rec.Cursor.N)
+				if rec != all[next] || rec.Cursor.N != uint64(next+1) {
+					t.Fatalf("%+v: in the place of entry %d there is %d", limits, next+1, rec.Cursor.N)
 				}
-				i++
+				next++
 			}
-			if i != len(all) {
-				t.Fatalf("%+v: it yields %d of %d entries", limits, i-int(first), kept)
+			if next != len(all) {
+				t.Fatalf("%+v: it yields %d of %d entries", limits, next-int(first), kept)
 			}
 		}
 	}

@@ -88,7 +88,6 @@ func left(m *member, why Reason) Entry {
 
 func (r *room) drop(m *member) {
 	m.owner.ended = ErrNoMember
-	m.follower = nil
 	delete(r.byID, m.ID)
 	if i, found := slices.BinarySearchFunc(r.order, m.joinedN, byJoining); found {
 		r.order = slices.Delete(r.order, i, i+1)

@@ -153,6 +153,18 @@ func removedMayJoin(t *testing.T, open Open) {
 	wantError(t, "Resume when it has left of its own will", err, rooms.ErrNoMember)
 }
 
+// lossIsNoBar: to take out one who is lost isn't to put it out.
+func lossIsNoBar(t *testing.T, open Open) {
+	h := start(t, open, rooms.Config{})
+	h.join(t, "watcher")
+	for _, why := range []rooms.Reason{rooms.ReasonLeft, rooms.ReasonLost} {
+		a := h.join(t, "a")
+		must(t, h.Remove(t.Context(), lobby, "a", why))
+		_, _, err := h.Resume(t.Context(), lobby, a.member, a.joined.Cursor, newFollower())
+		wantError(t, fmt.Sprint("Resume of one removed as ", why), err, rooms.ErrNoMember)
+	}
+}
+
 func endedMembership(t *testing.T, open Open) {
 	h := start(t, open, rooms.Config{})
 	ctx := t.Context()

@@ -168,6 +168,12 @@ func listOfRooms(t *testing.T, open Open) {
 	wantLines(t, "of two rooms", list(), "cellar 1", "lobby 2")
 	must(t, c.Leave(t.Context()))
 	wantLines(t, "after the last one left the cellar", list(), "lobby 2")
+
+	for _, room := range []string{"e", "b", "d", "a", "c"} {
+		_, err := h.tryJoin(t.Context(), room, member("a"))
+		must(t, err)
+	}
+	wantLines(t, "of six rooms", list(), "a 1", "b 1", "c 1", "d 1", "e 1", "lobby 2")
 }
 
 func dataIsCopied(t *testing.T, open Open) {

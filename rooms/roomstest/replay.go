@@ -43,9 +43,12 @@ func replayWithoutOwn(t *testing.T, open Open) {
 	say(t, a, "a", `2`) // to itself, which nobody gets
 	must(t, a.Update(t.Context(), []byte(`3`)))
 	must(t, b.Update(t.Context(), []byte(`4`)))
-	_, r := h.resume(t, a, a.joined.Cursor)
-	wantLines(t, "missed", lines(r.Missed), "joined b", "updated b 4")
-	wantLines(t, "delivered before", h.fence(t, h.join(t, "c"), b)[0], "signal a> 1", "updated a 3", "joined c")
+	wantLines(t, "delivered to a", h.fence(t, b, a)[0], "joined b", "updated b 4")
+	again, r := h.resume(t, a, a.joined.Cursor)
+	wantLines(t, "missed", lines(r.Missed), "joined b", "updated b 4", `signal b> "fence 1"`)
+	must(t, again.Leave(t.Context()))
+	wantLines(t, "delivered to b", h.fence(t, h.join(t, "c"), b)[0],
+		"signal a> 1", "updated a 3", "left a left", "joined c")
 }
 
 func replayThenDeliveries(t *testing.T, open Open) {

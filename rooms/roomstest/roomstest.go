@@ -67,6 +67,7 @@ func Run(t *testing.T, open func(t *testing.T, cfg rooms.Config) rooms.Rooms) {
 		{"leaving/without lingering", lostAtOnce},
 		{"leaving/the removed can't resume", removedCantResume},
 		{"leaving/the removed may join", removedMayJoin},
+		{"leaving/to be removed as lost is no bar", lossIsNoBar},
 		{"leaving/an ended membership can do nothing", endedMembership},
 
 		{"calls/with a done context change nothing", doneContext},
