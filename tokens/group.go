@@ -22,7 +22,6 @@ type group struct {
 
 	failures int  // to sign, one after the other
 	busy     bool // a signer has it
-	again    bool // somebody came for a token while the signer was handing out
 	dropped  bool // its last member left
 
 	place [lanes]int32 // its place in each lane, from 1; 0 is not in it
@@ -41,7 +40,7 @@ type result struct {
 }
 
 // A Membership is one grant in the schedule. Its methods may be called
-// concurrently, and from within push.
+// concurrently, and all but SetGrant from within push.
 type Membership struct {
 	schedule *Schedule
 	push     func(Token)
