@@ -28,7 +28,7 @@ func TestTokenWithoutASocket(t *testing.T) {
 			t.Fatalf("%d %s", code, body)
 		}
 		claims, err := p.keys.Verify(token.Token, time.Now())
-		if err != nil || claims.Subject != "7" || !claims.KickUsers || claims.RoomIDs[0] != "123" {
+		if err != nil || claims.Subject != "7" || !claims.KickUsers || claims.Rooms[0] != "123" {
 			t.Errorf("%+v, %v", claims, err)
 		}
 		if token.ExpiresIn <= 0 || token.ExpiresAt-token.IssuedAt != 300_000 {
