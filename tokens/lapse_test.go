@@ -1,0 +1,201 @@
+package tokens
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// thousands is how many memberships a day is simulated for.
+func thousands() int {
+	if raceDetector {
+		return 300
+	}
+	return 10_000
+}
+
+func TestNoTokenLapsesInADay(t *testing.T) {
+	inBubble(t, ScheduleConfig{}, &fakeMinter{}, func(c *clockwork) {
+		var pushes int
+		for i := range thousands() {
+			g := Grant{Room: fmt.Sprint("room ", i%100), JoinHub: true}
+			if i%2 == 0 { // half of them are persons, half anonymous in 50 rooms
+				g.User = fmt.Sprint(i)
+			}
+			var m *Membership
+			m, token, err := c.Add(c.t.Context(), g, func(token Token) {
+				c.minter.mu.Lock()
+				pushes++
+				c.minter.mu.Unlock()
+				m.Delivered(token)
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.Delivered(token)
+			if i%20 == 0 {
+				time.Sleep(100 * time.Millisecond)
+			}
+		}
+		c.pass(24 * time.Hour)
+		if c.lapsed() != 0 {
+			t.Errorf("%d lapses", c.lapsed())
+		}
+		c.minter.mu.Lock()
+		defer c.minter.mu.Unlock()
+		if least := thousands() * int(24*time.Hour/testRefresh); pushes < least {
+			t.Errorf("%d pushes; a membership gets one every four minutes at the least, so %d together", pushes, least)
+		}
+		if c.late > 100*time.Millisecond {
+			t.Errorf("a push was %v late with an idle signer", c.late)
+		}
+	})
+}
+
+func TestSignerThatIsDownFor50SecondsOfEach60MakesNoLapse(t *testing.T) {
+	for phase := range 6 {
+		start := time.Duration(phase) * 10 * time.Second
+		t.Run(fmt.Sprint(start), func(t *testing.T) {
+			minter := &fakeMinter{down: func(now time.Time) bool {
+				return (time.Duration(now.UnixNano())+start)%time.Minute >= 10*time.Second
+			}}
+			inBubble(t, ScheduleConfig{}, minter, func(c *clockwork) {
+				for i := 0; c.Len() < 200; i++ {
+					p := &peer{}
+					m, token, err := c.Add(c.t.Context(), Grant{User: fmt.Sprint(i), Room: "a"}, p.push)
+					if err != nil { // nobody new comes in meanwhile
+						c.pass(time.Second)
+						continue
+					}
+					p.Membership = m
+					m.Delivered(token)
+				}
+				c.pass(3 * time.Hour)
+				if c.lapsed() != 0 {
+					t.Errorf("%d lapses", c.lapsed())
+				}
+			})
+		})
+	}
+}
+
+func TestSignerThatIsDownForGoodMakesOneLapseAMembership(t *testing.T) {
+	var down bool
+	minter := &fakeMinter{}
+	minter.down = func(time.Time) bool {
+		minter.mu.Lock()
+		defer minter.mu.Unlock()
+		return down
+	}
+	setDown := func(to bool) {
+		minter.mu.Lock()
+		defer minter.mu.Unlock()
+		down = to
+	}
+	inBubble(t, ScheduleConfig{}, minter, func(c *clockwork) {
+		var peers []*peer
+		for i := range 10 {
+			p, _ := c.add(Grant{User: fmt.Sprint(i), Room: "a"})
+			peers = append(peers, p)
+		}
+		setDown(true)
+		c.pass(testTTL - time.Second)
+		if c.lapsed() != 0 {
+			t.Errorf("%d lapses before any token expired", c.lapsed())
+		}
+		c.pass(time.Hour)
+		if c.lapsed() != len(peers) {
+			t.Errorf("%d lapses of %d memberships in an hour without a signer", c.lapsed(), len(peers))
+		}
+
+		// It goes on trying: a token that is late still heals the client.
+		setDown(false)
+		c.pass(lateRetry)
+		for i, p := range peers {
+			if len(p.received()) != 1 {
+				t.Errorf("membership %d was pushed %d tokens when the signer came back", i, len(p.received()))
+			}
+		}
+		setDown(true)
+		c.pass(time.Hour)
+		if c.lapsed() != 2*len(peers) {
+			t.Errorf("%d lapses; the second token of each lapsed as well", c.lapsed())
+		}
+	})
+}
+
+func TestOnlyWhatIsProvenToBeHeldCanLapse(t *testing.T) {
+	inBubble(t, ScheduleConfig{}, &fakeMinter{}, func(c *clockwork) {
+		p := &peer{deaf: true}
+		m, token, err := c.Add(c.t.Context(), Grant{Room: "a"}, p.push)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.pass(2 * testTTL)
+		if c.lapsed() != 0 {
+			t.Fatal("a lapse of a token that nobody is known to have got")
+		}
+		m.Delivered(p.received()[0].token)
+		c.pass(testTTL)
+		if c.lapsed() != 1 {
+			t.Errorf("%d lapses of a peer that proved one token and no later one", c.lapsed())
+		}
+		m.Delivered(token) // an old one's proof, overtaken
+		c.pass(testTTL)
+		if c.lapsed() != 1 {
+			t.Errorf("%d lapses; an older token's proof is no news", c.lapsed())
+		}
+	})
+}
+
+func TestLapseIsCountedEvenIfTheWatchdogHasNotLooked(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		then func(*peer)
+	}{
+		{"removed", func(p *peer) { p.Remove() }},
+		{"late proof", func(p *peer) { p.Delivered(p.received()[0].token) }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			inBubble(t, ScheduleConfig{}, &fakeMinter{}, func(c *clockwork) {
+				c.pass(time.Second / 2) // between two looks
+				p, token := c.add(Grant{Room: "a"})
+				p.mu.Lock()
+				p.deaf = true
+				p.mu.Unlock()
+				c.pass(time.Until(token.ExpiresAt.Add(-time.Millisecond)))
+				if c.lapsed() != 0 {
+					t.Fatal("counted before the token expired")
+				}
+				time.Sleep(time.Millisecond)
+				test.then(p)
+				if c.lapsed() != 1 {
+					t.Errorf("%d lapses", c.lapsed())
+				}
+				c.pass(3 * time.Second)
+				if c.lapsed() != 1 {
+					t.Errorf("%d lapses a while later", c.lapsed())
+				}
+			})
+		})
+	}
+}
+
+func TestVerifierSkewMakesTokensExpireSooner(t *testing.T) {
+	inBubble(t, ScheduleConfig{VerifierSkew: 20 * time.Second}, &fakeMinter{}, func(c *clockwork) {
+		p := &peer{deaf: true}
+		m, token, err := c.Add(c.t.Context(), Grant{Room: "a"}, p.push)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Delivered(token)
+		c.pass(testTTL - 22*time.Second)
+		if c.lapsed() != 0 {
+			t.Error("counted before the verifier's clock got there")
+		}
+		c.pass(3 * time.Second)
+		if c.lapsed() != 1 {
+			t.Errorf("%d lapses when the token was expired to the verifier", c.lapsed())
+		}
+	})
+}
