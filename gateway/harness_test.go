@@ -135,6 +135,7 @@ type peer struct {
 	raw   net.Conn
 	inbox chan message
 	ended chan error
+	aside []message // events that came while ask waited for its reply
 	id    int
 }
 
@@ -217,7 +218,7 @@ func (c *peer) send(m message) {
 	}
 }
 
-// ask sends a request and returns its reply; events in between are dropped.
+// ask sends a request and returns its reply; events in between are for want.
 func (c *peer) ask(kind string, fields message) message {
 	c.t.Helper()
 	c.id++
@@ -231,6 +232,7 @@ func (c *peer) ask(kind string, fields message) message {
 		if id, ok := reply["id"].(float64); ok && int(id) == c.id {
 			return reply
 		}
+		c.aside = append(c.aside, reply)
 	}
 }
 
@@ -252,16 +254,25 @@ func (c *peer) next() message {
 // want waits for the next message of a type; others are dropped.
 func (c *peer) want(kind string) message {
 	c.t.Helper()
-	for {
+	for len(c.aside) > 0 {
+		m := c.aside[0]
+		if c.aside = c.aside[1:]; m["type"] == kind {
+			return m
+		}
+	}
+	for end := time.Now().Add(time.Hour); time.Now().Before(end); {
 		if m := c.next(); m["type"] == kind {
 			return m
 		}
 	}
+	c.t.Fatalf("no %s came for an hour", kind)
+	return nil
 }
 
 // pending returns what has come and wasn't taken, once everybody waits.
 func (c *peer) pending() (all []message) {
 	synctest.Wait()
+	all, c.aside = c.aside, nil
 	for {
 		select {
 		case m, ok := <-c.inbox:

@@ -15,16 +15,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// gateway plays the other side of one watch. Its methods fail the test from the
-// server's goroutine, so they use Errorf and report whether to go on.
-type gateway struct {
+// played is a gateway that a test plays, the other side of one watch. Its methods
+// fail the test from the server's goroutine, so they use Errorf and report
+// whether to go on.
+type played struct {
 	t    *testing.T
 	conn *websocket.Conn
 	ctx  context.Context
 }
 
 // expect reads one message and compares it.
-func (g gateway) expect(want map[string]any) bool {
+func (g played) expect(want map[string]any) bool {
 	_, frame, err := g.conn.Read(g.ctx)
 	if err != nil {
 		g.t.Errorf("waiting for %v: %v", want, err)
@@ -43,14 +44,14 @@ func (g gateway) expect(want map[string]any) bool {
 }
 
 // send writes one message as it stands.
-func (g gateway) send(message string) {
+func (g played) send(message string) {
 	if err := g.conn.Write(g.ctx, websocket.MessageText, []byte(message)); err != nil {
 		g.t.Errorf("sending %s: %v", message, err)
 	}
 }
 
 // admit takes watch through auth and join as user ada in room lobby.
-func (g gateway) admit() bool {
+func (g played) admit() bool {
 	if !g.expect(map[string]any{"type": "auth", "id": 1.0, "credential": "ada"}) {
 		return false
 	}
@@ -64,11 +65,11 @@ func (g gateway) admit() bool {
 
 // serveGateway lets play be the gateway for one connection and gives its
 // address. The test doesn't end before play does.
-func serveGateway(t *testing.T, play func(gateway)) string {
+func serveGateway(t *testing.T, play func(played)) string {
 	t.Helper()
-	played := make(chan struct{})
+	done := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer close(played)
+		defer close(done)
 		if origin := r.Header.Get("Origin"); origin != "" {
 			t.Errorf("watch sent Origin %q; it is no browser", origin)
 		}
@@ -78,10 +79,10 @@ func serveGateway(t *testing.T, play func(gateway)) string {
 			return
 		}
 		defer conn.CloseNow()
-		play(gateway{t: t, conn: conn, ctx: r.Context()})
+		play(played{t: t, conn: conn, ctx: r.Context()})
 	}))
 	t.Cleanup(func() {
-		<-played
+		<-done
 		server.Close()
 	})
 	return "ws" + strings.TrimPrefix(server.URL, "http") + "/ws"
@@ -95,7 +96,7 @@ func watch(ctx context.Context, address, credential string) outcome {
 }
 
 func TestWatchPrintsEveryMessageAsOneLine(t *testing.T) {
-	address := serveGateway(t, func(g gateway) {
+	address := serveGateway(t, func(g played) {
 		if !g.admit() {
 			return
 		}
@@ -126,7 +127,7 @@ func TestWatchSaysTheCloseCodeAndReason(t *testing.T) {
 		{4429, "slow down", `4429 "slow down"`},
 	} {
 		t.Run(test.code.String(), func(t *testing.T) {
-			address := serveGateway(t, func(g gateway) {
+			address := serveGateway(t, func(g played) {
 				if g.expect(map[string]any{"type": "auth", "id": 1.0, "credential": "ada"}) {
 					g.conn.Close(test.code, test.reason)
 				}
@@ -139,7 +140,7 @@ func TestWatchSaysTheCloseCodeAndReason(t *testing.T) {
 func TestInterruptedWatchLeavesAndEndsInGoodOrder(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
-	address := serveGateway(t, func(g gateway) {
+	address := serveGateway(t, func(g played) {
 		if !g.admit() {
 			return
 		}
@@ -164,7 +165,7 @@ func TestInterruptedWatchLeavesAndEndsInGoodOrder(t *testing.T) {
 func TestWatchInterruptedBeforeItJoinedDoesNotJoin(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
-	address := serveGateway(t, func(g gateway) {
+	address := serveGateway(t, func(g played) {
 		if !g.expect(map[string]any{"type": "auth", "id": 1.0, "credential": "ada"}) {
 			return
 		}
@@ -184,7 +185,7 @@ func TestWatchInterruptedBeforeItJoinedDoesNotJoin(t *testing.T) {
 }
 
 func TestRefusedJoinEndsTheWatch(t *testing.T) {
-	address := serveGateway(t, func(g gateway) {
+	address := serveGateway(t, func(g played) {
 		if !g.expect(map[string]any{"type": "auth", "id": 1.0, "credential": "ada"}) {
 			return
 		}
@@ -208,7 +209,7 @@ func TestRefusedJoinEndsTheWatch(t *testing.T) {
 
 func TestWatchTakesMessagesLargerThanItMaySend(t *testing.T) {
 	large := `{"type":"joined","members":"` + strings.Repeat("m", 900<<10) + `"}`
-	address := serveGateway(t, func(g gateway) {
+	address := serveGateway(t, func(g played) {
 		if g.admit() {
 			g.send(large)
 			g.conn.Close(1012, "")
@@ -224,7 +225,7 @@ func TestWatchReadsTheCredentialFromAFile(t *testing.T) {
 	if err := os.WriteFile(path, []byte("ada\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	address := serveGateway(t, func(g gateway) {
+	address := serveGateway(t, func(g played) {
 		if g.admit() {
 			g.conn.Close(1012, "")
 		}
@@ -252,7 +253,7 @@ func TestWatchSaysWhatAnsweredInsteadOfAGateway(t *testing.T) {
 	defer other.Close()
 	watch(t.Context(), "ws"+strings.TrimPrefix(other.URL, "http"), "ada").wantsOneSentence(t, exitFailed, "roompass.v1")
 
-	address = serveGateway(t, func(g gateway) {
+	address = serveGateway(t, func(g played) {
 		if g.expect(map[string]any{"type": "auth", "id": 1.0, "credential": "ada"}) {
 			g.send("hello")
 		}
