@@ -124,10 +124,18 @@ type push struct {
 func (p *peer) push(t Token) {
 	p.mu.Lock()
 	p.pushes = append(p.pushes, push{time.Now(), t})
+	m, deaf := p.Membership, p.deaf
 	p.mu.Unlock()
-	if !p.deaf {
-		p.Delivered(t)
+	if !deaf {
+		m.Delivered(t)
 	}
+}
+
+// is says which membership the peer has; no push comes before.
+func (p *peer) is(m *Membership) {
+	p.mu.Lock()
+	p.Membership = m
+	p.mu.Unlock()
 }
 
 func (p *peer) received() []push {
@@ -144,7 +152,7 @@ func (c *clockwork) add(g Grant) (*peer, Token) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	p.Membership = m
+	p.is(m)
 	m.Delivered(token)
 	return p, token
 }
@@ -156,6 +164,6 @@ func (c *clockwork) resume(g Grant, expiresAt time.Time) (*peer, Token) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	p.Membership = m
+	p.is(m)
 	return p, token
 }

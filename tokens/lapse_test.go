@@ -2,6 +2,7 @@ package tokens
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -67,7 +68,7 @@ func TestSignerThatIsDownFor50SecondsOfEach60MakesNoLapse(t *testing.T) {
 						c.pass(time.Second)
 						continue
 					}
-					p.Membership = m
+					p.is(m)
 					m.Delivered(token)
 				}
 				c.pass(3 * time.Hour)
@@ -80,25 +81,15 @@ func TestSignerThatIsDownFor50SecondsOfEach60MakesNoLapse(t *testing.T) {
 }
 
 func TestSignerThatIsDownForGoodMakesOneLapseAMembership(t *testing.T) {
-	var down bool
-	minter := &fakeMinter{}
-	minter.down = func(time.Time) bool {
-		minter.mu.Lock()
-		defer minter.mu.Unlock()
-		return down
-	}
-	setDown := func(to bool) {
-		minter.mu.Lock()
-		defer minter.mu.Unlock()
-		down = to
-	}
+	var down atomic.Bool
+	minter := &fakeMinter{down: func(time.Time) bool { return down.Load() }}
 	inBubble(t, ScheduleConfig{}, minter, func(c *clockwork) {
 		var peers []*peer
 		for i := range 10 {
 			p, _ := c.add(Grant{User: fmt.Sprint(i), Room: "a"})
 			peers = append(peers, p)
 		}
-		setDown(true)
+		down.Store(true)
 		c.pass(testTTL - time.Second)
 		if c.lapsed() != 0 {
 			t.Errorf("%d lapses before any token expired", c.lapsed())
@@ -109,14 +100,14 @@ func TestSignerThatIsDownForGoodMakesOneLapseAMembership(t *testing.T) {
 		}
 
 		// It goes on trying: a token that is late still heals the client.
-		setDown(false)
+		down.Store(false)
 		c.pass(lateRetry)
 		for i, p := range peers {
 			if len(p.received()) != 1 {
 				t.Errorf("membership %d was pushed %d tokens when the signer came back", i, len(p.received()))
 			}
 		}
-		setDown(true)
+		down.Store(true)
 		c.pass(time.Hour)
 		if c.lapsed() != 2*len(peers) {
 			t.Errorf("%d lapses; the second token of each lapsed as well", c.lapsed())
