@@ -6,7 +6,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-
 )
 
 // What is inspected is a stranger's text; what verifies was signed, and by us.
