@@ -160,8 +160,11 @@ test("two tabs talk for many lifetimes, and no newest token is ever expired", { 
   reloading.delete("bob");
   await eventually("Bob is there again", async () => (await state(ann)).members >= 2 && (await state(bob)).members >= 2);
   await channelsOpen();
+  await eventually("the Bob from before is gone at once", async () => (await state(ann)).members === 2, 5_000);
 
-  await ann.screenshot({ path: join(out, "demo.png") });
+  await bob.fill("#text", "hello Ann, I am back");
+  await bob.click("#say button");
+  await ann.waitForFunction(() => document.querySelector("#messages")?.textContent.includes("I am back"));
   await new Promise((resolve) => setTimeout(resolve, Math.max(0, 40_000 - (Date.now() - started))));
   on = false;
   await Promise.all(checking);
@@ -179,6 +182,7 @@ test("two tabs talk for many lifetimes, and no newest token is ever expired", { 
   assert.deepEqual(problems, []);
 
   // What people see, to look at.
+  await ann.screenshot({ path: join(out, "demo.png") });
   await ann.emulateMedia({ colorScheme: "dark" });
   await ann.screenshot({ path: join(out, "demo-dark.png") });
   await ann.setViewportSize({ width: 390, height: 844 });

@@ -134,6 +134,7 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
     // timer that was asleep too, and don't trust the old socket.
     globalThis.addEventListener?.("online", this.#move);
     globalThis.addEventListener?.("pageshow", this.#wake);
+    globalThis.addEventListener?.("pagehide", this.#gone);
     globalThis.document?.addEventListener("visibilitychange", this.#wake);
     void this.#open();
   }
@@ -181,6 +182,11 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
   #wake = () => {
     if (this.#retry === undefined || globalThis.document?.visibilityState === "hidden") return;
     void this.#open();
+  };
+
+  /** The page is left for good, so nobody will resume: don't keep the others waiting for it. */
+  #gone = (event: Event) => {
+    if (!(event as PageTransitionEvent).persisted) this.close();
   };
 
   /** Opens the next socket first, and resumes on it; the old one is closed by the gateway then. */
@@ -311,6 +317,7 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
     clearTimeout(this.#pacer);
     globalThis.removeEventListener?.("online", this.#move);
     globalThis.removeEventListener?.("pageshow", this.#wake);
+    globalThis.removeEventListener?.("pagehide", this.#gone);
     globalThis.document?.removeEventListener("visibilitychange", this.#wake);
     this.#become("closed", { code, reason });
     const why = new RequestError("closed", `the connection is closed (${code} ${reason})`);
