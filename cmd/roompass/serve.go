@@ -135,10 +135,30 @@ func (c *ServeCmd) check() error {
 		return errors.New("--drain must not be negative")
 	case c.Signers < 0:
 		return errors.New("--signers must not be negative")
+	case c.zeroLimit() != "":
+		return fmt.Errorf("%s 0 would let nothing through: leave it out for the default", c.zeroLimit())
 	case !c.InsecureOpen && !isLoopback(c.Listen):
 		return fmt.Errorf("--access open lets everybody in, and others reach --listen %s: listen on 127.0.0.1, or say --insecure-open", c.Listen)
 	}
 	return nil
+}
+
+// zeroLimit names a limit that was set to 0, which the gateway would take for not set.
+func (c *ServeCmd) zeroLimit() string {
+	for _, limit := range []struct {
+		flag string
+		zero bool
+	}{
+		{"--max-message-bytes", c.MaxMessageBytes == 0}, {"--max-data-bytes", c.MaxDataBytes == 0},
+		{"--max-rooms", c.MaxRooms == 0}, {"--message-rate", c.MessageRate == 0}, {"--message-burst", c.MessageBurst == 0},
+		{"--max-unauthenticated", c.MaxUnauthenticated == 0}, {"--auth-timeout", c.AuthTimeout == 0},
+		{"--ping", c.Ping == 0}, {"--pong", c.Pong == 0}, {"--queue-bytes", c.QueueBytes == 0},
+	} {
+		if limit.zero {
+			return limit.flag
+		}
+	}
+	return ""
 }
 
 // isLoopback says whether only this machine reaches an address.
