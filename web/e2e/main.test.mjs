@@ -47,7 +47,8 @@ before(async () => {
   await eventually("the gateway is ready", () => fetch(`${admin}/readyz`).then((r) => r.ok, () => false));
   browser = await chromium.launch({
     executablePath,
-    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+    // Host candidates as addresses: as mDNS names they would need multicast, which a container may not have.
+    args: ["--disable-features=WebRtcHideLocalIpsWithMdns", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
   });
 });
 
