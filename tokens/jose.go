@@ -37,7 +37,7 @@ func parseJWT(text string) (*jose, error) {
 	}
 	parts := strings.Split(text, ".")
 	if len(parts) != 3 {
-		return nil, fmt.Errorf("%w: %d parts; a JWT has three, with dots between", ErrMalformed, len(parts))
+		return nil, fmt.Errorf("%w: a JWT has three parts, with dots between; here the number is %d", ErrMalformed, len(parts))
 	}
 	j := &jose{}
 	var err error

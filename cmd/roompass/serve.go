@@ -338,7 +338,9 @@ func (s *serving) followKeys(ctx context.Context) error {
 			case <-hangup:
 				if err := s.keys.Reload(); err != nil {
 					s.log.Error("the new keys can't be read; the old ones go on signing", "error", err)
+					continue
 				}
+				s.log.Info("keys read again at SIGHUP")
 			}
 		}
 	})
