@@ -8,17 +8,12 @@ import (
 )
 
 // thousands is how many memberships a day is simulated for.
-func thousands() int {
-	if raceDetector {
-		return 300
-	}
-	return 10_000
-}
+const thousands = 10_000
 
 func TestNoTokenLapsesInADay(t *testing.T) {
 	inBubble(t, ScheduleConfig{}, &fakeMinter{}, func(c *clockwork) {
 		var pushes int
-		for i := range thousands() {
+		for i := range thousands {
 			g := Grant{Room: fmt.Sprint("room ", i%100), JoinHub: true}
 			if i%2 == 0 { // half of them are persons, half anonymous in 50 rooms
 				g.User = fmt.Sprint(i)
@@ -44,7 +39,7 @@ func TestNoTokenLapsesInADay(t *testing.T) {
 		}
 		c.minter.mu.Lock()
 		defer c.minter.mu.Unlock()
-		if least := thousands() * int(24*time.Hour/testRefresh); pushes < least {
+		if least := thousands * int(24*time.Hour/testRefresh); pushes < least {
 			t.Errorf("%d pushes; a membership gets one every four minutes at the least, so %d together", pushes, least)
 		}
 		if c.late > 100*time.Millisecond {
