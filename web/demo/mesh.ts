@@ -1,7 +1,7 @@
-/** A data channel to every other member, set up by perfect negotiation through the room's signals. */
+/** A data channel to every other member, set up through the room's signals. Of two members the one with the smaller id offers, so that no two offers cross. */
 import type { JSONValue, Room } from "../client/src/client";
 
-interface Peer { connection: RTCPeerConnection; channel: RTCDataChannel; offering: boolean; ignoring: boolean }
+interface Peer { connection: RTCPeerConnection; channel: RTCDataChannel }
 
 export class Mesh {
   #peers = new Map<string, Peer>();
@@ -33,16 +33,16 @@ export class Mesh {
     const connection = new RTCPeerConnection();
     // Both sides open channel 1, so neither has to wait for the other's.
     const channel = connection.createDataChannel("room", { negotiated: true, id: 1 });
-    const peer: Peer = { connection, channel, offering: false, ignoring: false };
+    const peer: Peer = { connection, channel };
     this.#peers.set(id, peer);
     const send = (rtc: object) => void this.room.signal(id, { rtc } as unknown as JSONValue).catch(() => {});
-    connection.onnegotiationneeded = async () => {
-      peer.offering = true;
-      try {
+    if (this.room.member < id) {
+      connection.onnegotiationneeded = async () => {
         await connection.setLocalDescription();
         send({ description: connection.localDescription!.toJSON() });
-      } finally { peer.offering = false; }
-    };
+      };
+      connection.onconnectionstatechange = () => { if (connection.connectionState === "failed") connection.restartIce(); };
+    }
     connection.onicecandidate = ({ candidate }) => { if (candidate) send({ candidate: candidate.toJSON() }); };
     channel.onopen = () => { this.log("a data channel is open, peer to peer"); this.changed(); };
     channel.onclose = () => this.changed();
@@ -55,17 +55,13 @@ export class Mesh {
     if (!peer) return;
     const { connection } = peer;
     if (description) {
-      // The smaller id gives way when both offer at once.
-      const polite = this.room.member < from;
-      peer.ignoring = !polite && description.type === "offer" && (peer.offering || connection.signalingState !== "stable");
-      if (peer.ignoring) return;
       await connection.setRemoteDescription(description);
       if (description.type === "offer") {
         await connection.setLocalDescription();
         await this.room.signal(from, { rtc: { description: connection.localDescription!.toJSON() } } as unknown as JSONValue);
       }
     } else if (candidate) {
-      try { await connection.addIceCandidate(candidate); } catch (why) { if (!peer.ignoring) throw why; }
+      await connection.addIceCandidate(candidate);
     }
   }
 

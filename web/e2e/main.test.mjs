@@ -33,7 +33,7 @@ async function eventually(what, look, ms = 20_000) {
   for (const end = Date.now() + ms; ;) {
     const got = await look();
     if (got) return got;
-    if (Date.now() > end) throw new Error(`in vain: ${what}\n${log.slice(-2000)}`);
+    if (Date.now() > end) throw new Error(`in vain: ${what}\n${problems.join("\n")}\n${log.slice(-2000)}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
@@ -52,7 +52,9 @@ before(async () => {
   });
 });
 
+let on = true; // the checks of the tokens go on
 after(async () => {
+  on = false;
   await browser?.close();
   if (gateway && gateway.exitCode === null) {
     gateway.kill("SIGTERM");
@@ -97,7 +99,6 @@ test("two tabs talk for many lifetimes, and no newest token is ever expired", { 
   const seen = { ann: new Set(), bob: new Set() };
   const failures = [];
   let checks = 0;
-  let on = true;
   const reloading = new Set();
   const check = async (name) => {
     while (on) {
