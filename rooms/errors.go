@@ -22,6 +22,10 @@ var (
 	ErrWrongOwner = errors.New("the membership belongs to another session: join with an id of your own")
 	// ErrTakenOver: the membership was resumed on another socket.
 	ErrTakenOver = errors.New("the membership was resumed on another socket: go on there")
+	// ErrGap: what a follower missed can't be told any more.
+	ErrGap = errors.New("entries of the room were missed: resume the membership, and take its whole state")
+	// ErrPodTaken: another process has the pod's name.
+	ErrPodTaken = errors.New("another pod of this name is running: give each its own")
 	// ErrBadCursor: not a cursor.
 	ErrBadCursor = errors.New("not a cursor: send one back exactly as it came")
 	// ErrUnavailable: what keeps the rooms is out of reach. Nothing was changed

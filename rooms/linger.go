@@ -17,12 +17,15 @@ type lingering struct {
 // deadline is when a membership is lost, unless it has ended by then: one that
 // was resumed stays in the queue, and is passed over in its turn.
 type deadline struct {
-	membership *membership
-	at         time.Time
+	who loser
+	at  time.Time
 }
 
+// A loser is lost when its time is over, unless it came back before.
+type loser interface{ lose() }
+
 // add appends m. It may be called with the room's lock held.
-func (l *lingering) add(m *membership, at time.Time) {
+func (l *lingering) add(m loser, at time.Time) {
 	l.mu.Lock()
 	l.queue = append(l.queue, deadline{m, at})
 	first := len(l.queue) == 1
@@ -37,11 +40,11 @@ func (l *lingering) add(m *membership, at time.Time) {
 
 // due takes those out whose time has come, and says when the next one's does;
 // zero: nobody lingers.
-func (l *lingering) due(now time.Time) (lost []*membership, next time.Time) {
+func (l *lingering) due(now time.Time) (lost []loser, next time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for len(l.queue) > 0 && !l.queue[0].at.After(now) {
-		lost = append(lost, l.queue[0].membership)
+		lost = append(lost, l.queue[0].who)
 		l.queue[0] = deadline{}
 		l.queue = l.queue[1:]
 	}
@@ -49,4 +52,28 @@ func (l *lingering) due(now time.Time) (lost []*membership, next time.Time) {
 		next = l.queue[0].at
 	}
 	return lost, next
+}
+
+// run loses those who lingered for too long, until stop is closed.
+func (l *lingering) run(stop <-chan struct{}, timeNow func() time.Time) {
+	const idle = time.Hour
+	timer := time.NewTimer(idle)
+	defer timer.Stop()
+	for {
+		lost, next := l.due(timeNow())
+		for _, who := range lost {
+			who.lose()
+		}
+		wait := idle
+		if !next.IsZero() {
+			wait = next.Sub(timeNow())
+		}
+		timer.Reset(wait)
+		select {
+		case <-stop:
+			return
+		case <-l.wake:
+		case <-timer.C:
+		}
+	}
 }

@@ -10,6 +10,12 @@ type record struct {
 	Entry
 	size     int  // bytes, as LogBytes counts them
 	prepared bool // Config.Prepare has seen it
+
+	// Over Redis: who did it, and where it was told first; see change.
+	owner string
+	seq   uint64
+	fork  string
+	forkN uint64
 }
 
 // overhead is what a record weighs in LogBytes beside its data, so that entries
@@ -43,6 +49,31 @@ func (l *log) append(e Entry) *record {
 	l.bytes += rec.size
 	l.trim(e.At)
 	return rec
+}
+
+// prepend puts entries before those that are kept: the last of them has the number
+// before the first of those.
+func (l *log) prepend(older []*record, now time.Time) {
+	if len(older) == 0 {
+		return
+	}
+	ring := make([]*record, 0, len(older)+l.kept+8)
+	for _, rec := range older {
+		rec.size = overhead + len(rec.Data) + len(rec.Member.Data)
+		l.bytes += rec.size
+	}
+	ring = append(ring, older...)
+	for i := range l.kept {
+		ring = append(ring, l.ring[(l.head+i)%len(l.ring)])
+	}
+	l.kept = len(ring)
+	l.ring, l.head = ring[:cap(ring)], 0
+	l.trim(now)
+}
+
+// restart forgets everything: the next entry is the one after number last.
+func (l *log) restart(last uint64) {
+	l.ring, l.head, l.kept, l.bytes, l.last = nil, 0, 0, 0, last
 }
 
 // grow doubles the ring: most rooms never need a thousand places.

@@ -15,6 +15,9 @@ type membership struct {
 
 var _ Membership = (*membership)(nil)
 
+// end says why the membership is over. The room's lock is held.
+func (m *membership) end(why error) { m.ended = why }
+
 // Signal implements [Membership].
 func (m *membership) Signal(ctx context.Context, to string, data json.RawMessage) error {
 	return m.do(ctx, "signal", func() error {

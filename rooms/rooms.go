@@ -60,6 +60,21 @@ type Announcer interface {
 	Announce(ctx context.Context, room, to string, data json.RawMessage) error
 }
 
+// Counter is what a [Rooms] may also be: it counts what this pod has, so that the
+// sum over all pods is the whole.
+type Counter interface {
+	// Count returns the members whose membership was given out on this pod, those
+	// that linger included, and the rooms that they are in.
+	Count() (rooms, members int)
+}
+
+// Distant is what a [Rooms] may also be: it is kept outside of the process, and can
+// be out of reach.
+type Distant interface {
+	// Outage is how long what keeps the rooms has been out of reach; 0: it isn't.
+	Outage() time.Duration
+}
+
 // Membership is one member's hold on its place in a room, as Join or Resume gave
 // it to one socket. Its methods are safe for concurrent use.
 //
@@ -93,8 +108,10 @@ type Follower interface {
 	// each once. The entry is shared and must not be changed.
 	Deliver(*Entry)
 
-	// Detached says that another follower has the membership now; err is
-	// [ErrTakenOver]. It is the last call that a follower ever gets.
+	// Detached is the last call that a follower ever gets. err is [ErrTakenOver]
+	// where another follower has the membership now, and [ErrGap] where entries
+	// were missed that can't be told any more: the member lingers then, and has to
+	// resume.
 	Detached(err error)
 }
 

@@ -1,0 +1,16 @@
+-- The members of a dead pod become this one's, to linger. 7: the dead pod, 8: this
+-- pod, 9: a prefix for their new owners. Answers id and owner of each.
+local adopted = {}
+local all = redis.call('HGETALL', holds)
+for i = 1, #all, 2 do
+  local id, held = all[i], hold_of(all[i])
+  if held.pod == ARGV[7] then
+    local owner = ARGV[9] .. i
+    hold(id, owner, held.seq, held.joined, ARGV[8], held.owner)
+    note('T ' .. owner .. ' ' .. ARGV[8] .. ' ' .. held.owner .. ' ' .. id)
+    table.insert(adopted, id)
+    table.insert(adopted, owner)
+  end
+end
+if #adopted > 0 then save() end
+return adopted

@@ -1,0 +1,272 @@
+package rooms
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+)
+
+// hold is a membership over Redis.
+type hold struct {
+	room   *replica
+	key    string // names this membership in all of the cluster
+	from   string // whose it was when it was taken over without Redis; "*": not known
+	member *member
+
+	ops sync.Mutex // one step at a time, so that what comes twice is known by its sequence
+	seq uint64     // of the newest step
+
+	// The view's lock guards these.
+	ended   error // ErrTakenOver, ErrNoMember; nil while it holds
+	leaving bool  // by its own doing
+}
+
+var (
+	_ Membership = (*hold)(nil)
+	_ owner      = (*hold)(nil)
+)
+
+// end says why the membership is over. The view's lock is held.
+func (h *hold) end(why error) { h.ended = why }
+
+// standing says why the membership doesn't hold, if it doesn't.
+func (h *hold) standing() error {
+	h.room.mu.Lock()
+	defer h.room.mu.Unlock()
+	if h.room.dead {
+		return ErrClosed
+	}
+	return h.ended
+}
+
+// Signal implements [Membership].
+func (h *hold) Signal(ctx context.Context, to string, data json.RawMessage) error {
+	data = copyOf(data)
+	return h.do(ctx, "signal", func() error {
+		seq := h.seq + 1
+		payload := signalPayload(h.key, seq, "-", 0, h.member.ID, to, data)
+		return h.say(ctx, seq, to, payload, "", func(sent bool) error {
+			return h.room.signalHere(h, seq, to, data, sent)
+		})
+	})
+}
+
+// Update implements [Membership].
+func (h *hold) Update(ctx context.Context, data json.RawMessage) error {
+	data = copyOf(data)
+	return h.do(ctx, "update", func() error {
+		seq := h.seq + 1
+		h.room.mu.Lock()
+		m := h.member.Member
+		h.room.mu.Unlock()
+		m.Data = data
+		return h.say(ctx, seq, "", updatePayload(h.key, seq, m), body(m), func(bool) error {
+			h.room.updateHere(h, seq, data)
+			return nil
+		})
+	})
+}
+
+// say appends a signal or an update; here does it without Redis, with the view's lock
+// held, and is told whether it may have come in there all the same.
+func (h *hold) say(ctx context.Context, seq uint64, to, payload, body string, here func(sent bool) error) error {
+	r := h.room
+	for again := range 2 {
+		got, err := r.try(ctx, sayScript, payload, h.member.ID, h.key, seq, to, payload, body, "")
+		if err != nil {
+			return err
+		}
+		switch got.status {
+		case "ok", "done":
+			h.seq = seq
+			r.take(ctx, got)
+			return nil
+		case "nobody":
+			return ErrNoRecipient
+		case statusAdrift:
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if h.ended != nil {
+				return h.ended
+			}
+			if err := here(got.sent); err != nil {
+				return err
+			}
+			h.seq = seq
+			return nil
+		}
+		// Gone or taken, as Redis has it. This pod may have been taken for dead, and
+		// then it puts that right and tries again.
+		if again == 0 {
+			if err := r.settleNow(ctx); err != nil {
+				return err
+			}
+		}
+		if err := h.standing(); err != nil {
+			return err
+		}
+	}
+	return ErrUnavailable
+}
+
+// Leave implements [Membership].
+func (h *hold) Leave(ctx context.Context) error {
+	return h.do(ctx, "leave", func() error { return h.leave(ctx, ReasonLeft) })
+}
+
+// leave ends the membership. The follower isn't told.
+func (h *hold) leave(ctx context.Context, why Reason) error {
+	r := h.room
+	r.mu.Lock()
+	h.leaving = true
+	h.member.follower = nil
+	r.mu.Unlock()
+	got, err := r.try(ctx, leaveScript, "", h.member.ID, h.key, string(why), 0)
+	switch {
+	case err != nil:
+	case got.status == "ok":
+		got.payload = "L " + string(why) + " " + token(h.member.ID) + " " + token(h.member.User)
+		r.take(ctx, got)
+		return nil
+	case got.status == "gone", got.status == "taken":
+		// As Redis has it: this pod may not have heard of it yet.
+		err = r.settleNow(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if h.ended == nil {
+		r.leaveHere(h.member, why) // without Redis
+		return nil
+	}
+	if got.status == statusAdrift {
+		return nil
+	}
+	return h.ended
+}
+
+// Suspend implements [Membership].
+func (h *hold) Suspend(ctx context.Context) error {
+	return h.do(ctx, "suspend", func() error {
+		s := h.room.store
+		h.room.mu.Lock()
+		lingers := h.member.follower == nil
+		h.member.follower = nil
+		h.room.mu.Unlock()
+		switch {
+		case lingers:
+		case s.config.Linger < 0:
+			return h.leave(ctx, ReasonLost)
+		default:
+			// Nothing is written: while the pod lives it knows, and when it dies all of
+			// its members linger.
+			s.lingering.add(h, s.config.TimeNow().Add(s.config.Linger))
+		}
+		return nil
+	})
+}
+
+// lose ends the membership of a member that lingered for too long. Whoever has
+// resumed it, or removed it, came first.
+func (h *hold) lose() {
+	h.room.store.spawn(func() {
+		ctx := h.room.store.ctx
+		h.ops.Lock()
+		defer h.ops.Unlock()
+		h.room.mu.Lock()
+		lingers := h.ended == nil && h.member.follower == nil && !h.room.dead
+		h.room.mu.Unlock()
+		if !lingers || !h.room.store.enterAgain(h.room) {
+			return
+		}
+		defer h.room.store.exit(h.room)
+		_ = h.leave(ctx, ReasonLost) // taken over meanwhile: somebody else's now
+	})
+}
+
+// do runs one step, if the membership holds.
+func (h *hold) do(ctx context.Context, what string, step func() error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	h.ops.Lock()
+	defer h.ops.Unlock()
+	err := h.standing()
+	if err == nil {
+		// The room stays open while it is worked on.
+		if !h.room.store.enterAgain(h.room) {
+			err = ErrClosed
+		} else {
+			err = step()
+			h.room.store.exit(h.room)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%s in %q: %w", what, h.room.name, err)
+	}
+	return nil
+}
+
+// The answers of try that aren't a script's own.
+const statusAdrift = "adrift" // Redis can't be reached: do without
+
+// outcome is what became of a script.
+type outcome struct {
+	status  string
+	where   string // of what it published
+	payload string
+	sent    bool // adrift: it may have been done all the same
+	rest    []any
+}
+
+// try runs a script that appends payload, against what this pod has seen of the room; where
+// that doesn't fit, the room is reconciled and it runs again.
+func (r *replica) try(ctx context.Context, what script, payload string, args ...any) (outcome, error) {
+	s := r.store
+	for range 4 {
+		if r.adrift() {
+			return outcome{status: statusAdrift}, nil
+		}
+		epoch, position := r.seen()
+		answer, err := s.evalRoom(ctx, what, r.keys, epoch, position, args...)
+		if err != nil {
+			if ctx.Err() != nil {
+				return outcome{}, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+			}
+			s.trouble(r, err)
+			return outcome{status: statusAdrift, sent: true}, nil
+		}
+		if status := word(answer, 0); status != "astray" {
+			return outcome{status: status, where: word(answer, 1), payload: payload, rest: answer}, nil
+		}
+		s.observe(s.config.Observe.Retried)
+		if err := r.settleNow(ctx); err != nil && ctx.Err() != nil {
+			return outcome{}, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+		}
+	}
+	return outcome{}, ErrUnavailable
+}
+
+// take applies what a script of ours published, and waits until it is.
+func (r *replica) take(ctx context.Context, got outcome) {
+	if got.where == "" {
+		return
+	}
+	c, err := parseAnswer(got.where, got.payload)
+	if err != nil {
+		r.store.config.Logger.Error("an answer of Redis can't be read", "room", r.name, "error", err)
+		return
+	}
+	r.accept(c)
+	r.await(ctx, c)
+}
+
+// adrift reports whether this pod has to do without Redis in this room.
+func (r *replica) adrift() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.loaded || r.fork != nil || r.store.outOfReach(r)
+}

@@ -1,0 +1,55 @@
+package rooms
+
+import (
+	"net/url"
+	"strings"
+)
+
+// roomKeys are the keys of a room, in the order in which the scripts take them.
+// All share a hash tag, so that in a cluster they are on one node.
+//
+//	head     hash: epoch, n, c, at, bytes; see lua/room.lua
+//	members  hash: member id → body
+//	holds    hash: member id → whose it is
+//	log      stream: the newest entries
+//	removed  sorted set: who was put out, by when it may resume again
+type roomKeys struct {
+	keys    []string
+	channel string // sharded, in the same slot
+}
+
+func newRoomKeys(prefix, room string) roomKeys {
+	// Escaped, a name has no brace that would end the tag sooner.
+	tag := prefix + "{" + url.PathEscape(room) + "}"
+	return roomKeys{
+		keys:    []string{tag + ":head", tag + ":members", tag + ":holds", tag + ":log", tag + ":removed"},
+		channel: tag,
+	}
+}
+
+func (k roomKeys) holds() string { return k.keys[2] }
+
+// The keys beside the rooms'.
+//
+//	{pods}:leases  sorted set: pod → until when its lease is good, in ms of Redis's clock
+//	{pods}:dead    sorted set: pod → since when it is being reaped
+//	pod:…:rooms    set: the rooms in which a pod has, or had, members
+type podKeys struct{ leases, dead, prefix string }
+
+func newPodKeys(prefix string) podKeys {
+	return podKeys{prefix + "{pods}:leases", prefix + "{pods}:dead", prefix}
+}
+
+func (k podKeys) rooms(pod string) string { return k.prefix + "pod:" + pod + ":rooms" }
+
+// token makes one word of any text, also of none, for what the scripts split at spaces.
+func token(text string) string { return "=" + url.PathEscape(text) }
+
+// untoken undoes token.
+func untoken(word string) string {
+	text, err := url.PathUnescape(strings.TrimPrefix(word, "="))
+	if err != nil {
+		return word // not one of ours
+	}
+	return text
+}

@@ -1,0 +1,312 @@
+package rooms
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// pod is this process among those that share the rooms. It lives while its lease is
+// renewed; whose lease has run out is reaped by one of the others. One write a
+// heartbeat does that, however many members it has.
+//
+// A pod that was given up, because it or Redis stood still for too long, comes back under
+// a new name, so that whoever is still reaping the old one can't harm it.
+type pod struct {
+	store *Redis
+	id    string // as the operator gave it
+	keys  podKeys
+
+	mu      sync.Mutex
+	life    string   // id/something: this life's name
+	before  []string // names of earlier lives, newest last
+	since   time.Time
+	entered map[string]bool // rooms that are in the set of this life
+}
+
+func newPod(s *Redis, id string) *pod {
+	p := &pod{store: s, id: id, keys: newPodKeys(s.config.Prefix)}
+	p.rename()
+	return p
+}
+
+func (p *pod) prefix() string { return url.PathEscape(p.id) + "/" }
+
+// rename begins another life.
+func (p *pod) rename() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.life != "" {
+		p.before = append(p.before, p.life)
+		p.before = p.before[max(0, len(p.before)-8):]
+	}
+	p.life = p.prefix() + rand.Text()[:8]
+	p.entered = map[string]bool{}
+	p.since = time.Now()
+}
+
+func (p *pod) name() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.life
+}
+
+func (p *pod) names() (now string, before []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.life, slices.Clone(p.before)
+}
+
+// ttl is how long a lease lasts without being renewed. A heartbeat less than Lease, because
+// it takes the others up to one to look.
+func (p *pod) ttl() time.Duration { return p.store.config.Lease - p.heartbeat() }
+
+func (p *pod) heartbeat() time.Duration { return p.store.config.Lease / 4 }
+
+// enlist takes the lease. Where an earlier life of the pod still has one, it waits until
+// that has run out, and returns [ErrPodTaken] when it was renewed instead.
+func (p *pod) enlist(ctx context.Context) error {
+	for newest := int64(-1); ; {
+		answer, err := p.store.eval(ctx, enlistScript, []string{p.keys.leases}, p.name(), p.ttl().Milliseconds(), p.prefix())
+		if err != nil {
+			return err
+		}
+		if word(answer, 0) == "ok" {
+			return nil
+		}
+		left, err := strconv.ParseInt(word(answer, 1), 10, 64)
+		if err != nil {
+			return errBadMessage
+		}
+		if newest >= 0 && left > newest {
+			return fmt.Errorf("pod %q: %w", p.id, ErrPodTaken)
+		}
+		if newest < 0 {
+			p.store.config.Logger.Info("waiting for the lease of this pod's earlier life to run out", "left", time.Duration(left)*time.Millisecond)
+		}
+		newest = left
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(min(p.heartbeat()/2, time.Duration(left)*time.Millisecond+10*time.Millisecond)):
+		}
+	}
+}
+
+// run keeps the lease until the store is closed.
+func (p *pod) run(ctx context.Context) {
+	ticker := time.NewTicker(p.heartbeat())
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			p.beat(ctx)
+		}
+	}
+}
+
+// beat renews the lease, and reaps.
+func (p *pod) beat(ctx context.Context) {
+	p.mu.Lock()
+	life, reap := p.life, "reap"
+	if time.Since(p.since) < p.store.config.Lease {
+		reap = "" // after an outage all leases are old: give the others time to renew theirs
+	}
+	p.mu.Unlock()
+	patience := 3 * p.store.config.Lease
+	answer, err := p.store.eval(ctx, beatScript, []string{p.keys.leases, p.keys.dead},
+		life, p.ttl().Milliseconds(), reap, patience.Milliseconds())
+	if err != nil {
+		if ctx.Err() == nil {
+			p.store.config.Logger.Debug("the lease could not be renewed", "error", err)
+		}
+		return
+	}
+	switch word(answer, 0) {
+	case "late":
+		p.mu.Lock()
+		p.since = time.Now()
+		p.mu.Unlock()
+	case "lost":
+		p.reborn(ctx)
+	default:
+		for i := range answer[1:] {
+			dead := word(answer, i+1)
+			p.store.spawn(func() { p.reap(ctx, dead) })
+		}
+	}
+}
+
+// reborn begins another life when this one was given up, and writes all members again.
+func (p *pod) reborn(ctx context.Context) {
+	p.rename()
+	p.store.config.Logger.Warn("this pod's lease was lost: its members are put right", "life", p.name())
+	if _, err := p.store.eval(ctx, enlistScript, []string{p.keys.leases}, p.name(), p.ttl().Milliseconds(), "\x00"); err != nil {
+		p.store.config.Logger.Warn("no new lease yet", "error", err)
+		return // the next beat tries again
+	}
+	for _, r := range p.store.all() {
+		r.mu.Lock()
+		r.mend()
+		r.mu.Unlock()
+	}
+}
+
+// enterRoom notes that the pod has members in a room, before it has.
+func (p *pod) enterRoom(ctx context.Context, room string) error {
+	p.mu.Lock()
+	life, entered := p.life, p.entered[room]
+	p.mu.Unlock()
+	if entered {
+		return nil
+	}
+	err := p.store.command(ctx, "sadd", func(ctx context.Context) error {
+		return p.store.client.SAdd(ctx, p.keys.rooms(life), room).Err()
+	})
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err == nil && p.life == life {
+		p.entered[room] = true
+	}
+	return err
+}
+
+// leaveRoom notes that it has none there any more. If that fails, whoever reaps the pod
+// looks in vain.
+func (p *pod) leaveRoom(ctx context.Context, room string) {
+	p.mu.Lock()
+	life, entered := p.life, p.entered[room]
+	delete(p.entered, room)
+	p.mu.Unlock()
+	if !entered {
+		return
+	}
+	_ = p.store.command(ctx, "srem", func(ctx context.Context) error {
+		return p.store.client.SRem(ctx, p.keys.rooms(life), room).Err()
+	})
+}
+
+// vouch writes what Redis has lost of another pod that had members in a room. If it lives, it
+// renews its lease or takes another name; if not, it is reaped.
+func (p *pod) vouch(ctx context.Context, pod, room string) error {
+	return p.store.command(ctx, "vouch", func(ctx context.Context) error {
+		now, err := p.store.client.Time(ctx).Result()
+		if err != nil {
+			return err
+		}
+		until := float64(now.Add(p.store.config.Lease).UnixMilli())
+		if err := p.store.client.ZAddNX(ctx, p.keys.leases, redis.Z{Score: until, Member: pod}).Err(); err != nil {
+			return err
+		}
+		return p.store.client.SAdd(ctx, p.keys.rooms(pod), room).Err()
+	})
+}
+
+// reap takes the members of a dead pod over: they linger here, and whoever resumes them,
+// on any pod, has them. It is tried again by another heartbeat if it fails.
+func (p *pod) reap(ctx context.Context, dead string) {
+	s := p.store
+	var names []string
+	err := s.command(ctx, "smembers", func(ctx context.Context) (err error) {
+		names, err = s.client.SMembers(ctx, p.keys.rooms(dead)).Result()
+		return err
+	})
+	if err != nil {
+		return
+	}
+	members := 0
+	for _, name := range names {
+		n, err := p.adopt(ctx, dead, name)
+		if err != nil {
+			s.config.Logger.Warn("a dead pod's members can't be taken over yet", "dead", dead, "room", name, "error", err)
+			return
+		}
+		members += n
+	}
+	err = s.command(ctx, "bury", func(ctx context.Context) error {
+		if err := s.client.Del(ctx, p.keys.rooms(dead)).Err(); err != nil {
+			return err
+		}
+		return s.client.ZRem(ctx, p.keys.dead, dead).Err()
+	})
+	if err != nil {
+		return
+	}
+	if members > 0 {
+		s.config.Logger.Warn("a pod is gone: its members linger here", "dead", dead, "rooms", len(names), "members", members)
+	} else {
+		s.config.Logger.Info("a pod is gone", "dead", dead)
+	}
+}
+
+// adopt takes the members of a dead pod in one room over.
+func (p *pod) adopt(ctx context.Context, dead, name string) (int, error) {
+	s := p.store
+	if err := p.enterAdopted(ctx, name); err != nil {
+		return 0, err
+	}
+	k := newRoomKeys(s.config.Prefix, name)
+	answer, err := s.evalRoom(ctx, adoptScript, k, "", 0, dead, p.name(), "a"+rand.Text()[:12]+".")
+	if err != nil {
+		return 0, err
+	}
+	for i := 0; i+1 < len(answer); i += 2 {
+		s.observe(s.config.Observe.Reaped)
+		orphan := &orphan{store: s, room: name, id: word(answer, i), owner: word(answer, i+1)}
+		s.lingering.add(orphan, s.config.TimeNow().Add(max(0, s.config.Linger)))
+	}
+	return len(answer) / 2, nil
+}
+
+// enterAdopted is enterRoom for a room that this pod needn't have open: the name stays in
+// the set until the pod goes, which costs whoever reaps it a look.
+func (p *pod) enterAdopted(ctx context.Context, room string) error {
+	life := p.name()
+	return p.store.command(ctx, "sadd", func(ctx context.Context) error {
+		return p.store.client.SAdd(ctx, p.keys.rooms(life), room).Err()
+	})
+}
+
+// retire gives the lease back, so that whoever still lingers here is looked after
+// at once.
+func (p *pod) retire(ctx context.Context, empty bool) {
+	life := p.name()
+	_ = p.store.command(ctx, "retire", func(ctx context.Context) error {
+		if !empty {
+			return p.store.client.ZAddXX(ctx, p.keys.leases, redis.Z{Score: 1, Member: life}).Err()
+		}
+		if err := p.store.client.ZRem(ctx, p.keys.leases, life).Err(); err != nil {
+			return err
+		}
+		return p.store.client.Del(ctx, p.keys.rooms(life)).Err()
+	})
+}
+
+// orphan is a member whose pod died.
+type orphan struct {
+	store           *Redis
+	room, id, owner string
+}
+
+// lose ends it, unless it was resumed.
+func (o *orphan) lose() {
+	s := o.store
+	s.spawn(func() {
+		k := newRoomKeys(s.config.Prefix, o.room)
+		// Its owner is its own, so that nothing else can have it. A room that is open
+		// here hears of it on its channel.
+		_, err := s.evalRoom(s.ctx, leaveScript, k, "", 0, o.id, o.owner, string(ReasonLost), 0)
+		if err != nil && s.ctx.Err() == nil {
+			s.lingering.add(o, s.config.TimeNow().Add(time.Second))
+		}
+	})
+}

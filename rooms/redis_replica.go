@@ -1,0 +1,515 @@
+package rooms
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// replica is a room over Redis as this pod sees it, while the pod has members in it:
+// it follows the room's channel, and what it misses there it reads from the log.
+type replica struct {
+	view
+	store *Redis
+	keys  roomKeys
+
+	// store.mu guards these.
+	users   int           // calls that are inside
+	closing bool          // whoever wants in waits for closed
+	opened  chan struct{} // closed when it is known how the room looks, or that it can't be
+	closed  chan struct{} // closed when it is off the map
+
+	shard atomic.Pointer[shard] // where it subscribes; nil: nowhere yet
+
+	syncing sync.Mutex // one reconciliation at a time; taken before the view's lock
+
+	// The view's lock guards what follows.
+	position uint64              // of the newest change that was applied
+	loaded   bool                // the view is that of Redis
+	hole     bool                // a change came before one that is missing
+	stale    bool                // has to be reconciled
+	suspect  bool                // by all that there is, not by the log alone
+	mending  bool                // somebody is about to
+	ahead    map[uint64]change   // by position: came before one that is missing
+	arrivals map[string]*arrival // by owner: those who wait to be applied
+	waiting  []waiting           // for positions
+	fork     *fork               // what was done here without Redis; nil: nothing
+	own      map[string]*hold    // by member id
+	dead     bool                // Close was called: nobody is told of anything
+}
+
+// waiting is a call that waits until a change of its own was applied.
+type waiting struct {
+	position uint64
+	done     chan struct{}
+}
+
+// arrival is a Join or a Resume between its script and its being applied.
+type arrival struct {
+	hold     *hold
+	member   Member
+	follower Follower
+	since    *Cursor // Resume
+
+	done     bool
+	snapshot Snapshot
+	missed   []*Entry
+	told     bool   // missed is what there was
+	at       uint64 // number of the entry at which it came in
+}
+
+func newReplica(s *Redis, name string) *replica {
+	return &replica{
+		view: newView(name, s.config.Config), store: s, keys: newRoomKeys(s.config.Prefix, name),
+		opened: make(chan struct{}), closed: make(chan struct{}),
+		ahead: map[uint64]change{}, arrivals: map[string]*arrival{}, own: map[string]*hold{},
+	}
+}
+
+// idle reports whether nothing here needs the room any more. The view's lock is held.
+func (r *replica) idle() bool {
+	return len(r.own) == 0 && len(r.arrivals) == 0 && (r.fork == nil || len(r.fork.queue) == 0)
+}
+
+// seen is what the scripts are told that this pod knows.
+func (r *replica) seen() (epoch string, position uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.epoch, r.position
+}
+
+// accept takes a change, from the channel or as a script's answer: in any order,
+// and as often as it comes.
+func (r *replica) accept(c change) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.dead || !r.loaded:
+		return
+	case c.epoch != r.epoch && r.epoch == "" && c.position == 1:
+		r.epoch = c.epoch
+	case c.epoch != r.epoch:
+		r.mend()
+		return
+	}
+	if c.position <= r.position {
+		if r.contradicts(&c) {
+			r.mend()
+		}
+		return
+	}
+	r.ahead[c.position] = c
+	if r.fork != nil {
+		if len(r.ahead) > maxAhead {
+			clear(r.ahead) // it is read from the log when the fork ends
+		}
+		return
+	}
+	r.advance()
+	if len(r.ahead) > 0 && !r.hole && !r.mending {
+		r.hole = true
+		r.store.mendSoon(r, gapPatience)
+	}
+}
+
+const (
+	// gapPatience is how long a change that came too soon waits for those before
+	// it, which may be on another connection.
+	gapPatience = 150 * time.Millisecond
+
+	maxAhead = 4096 // changes
+)
+
+// contradicts reports whether another change than this one has its place: the log lost
+// its end, and went on otherwise.
+func (r *replica) contradicts(c *change) bool {
+	if !c.isEntry() || c.n == 0 || c.n > r.log.last || !r.log.holds(c.n-1) {
+		return false
+	}
+	for rec := range r.log.after(c.n - 1) {
+		return rec.owner != c.owner || rec.seq != c.seq || !rec.At.Equal(c.at)
+	}
+	return false
+}
+
+// advance applies what is next, as far as it came.
+func (r *replica) advance() {
+	for {
+		c, ok := r.ahead[r.position+1]
+		if !ok {
+			break
+		}
+		delete(r.ahead, c.position)
+		r.position = c.position
+		r.apply(&c, Cursor{})
+	}
+	r.release()
+}
+
+// release lets those go who wait for what was applied.
+func (r *replica) release() {
+	r.waiting = slices.DeleteFunc(r.waiting, func(w waiting) bool {
+		if w.position <= r.position {
+			close(w.done)
+		}
+		return w.position <= r.position
+	})
+}
+
+// releaseAll lets everybody go: positions mean something else from here on.
+func (r *replica) releaseAll() {
+	for _, w := range r.waiting {
+		close(w.done)
+	}
+	r.waiting = nil
+}
+
+// await waits until a change was applied, or can't be told of yet.
+func (r *replica) await(ctx context.Context, c change) {
+	r.mu.Lock()
+	if r.epoch != c.epoch || r.position >= c.position || r.fork != nil || r.dead {
+		r.mu.Unlock()
+		return
+	}
+	w := waiting{c.position, make(chan struct{})}
+	r.waiting = append(r.waiting, w)
+	r.mu.Unlock()
+	select {
+	case <-w.done:
+	case <-ctx.Done():
+	case <-r.store.stop:
+	}
+}
+
+// apply folds one change into the view and tells the followers. as is the cursor
+// that they get with it, where that isn't the entry's own.
+func (r *replica) apply(c *change, as Cursor) {
+	if !c.isEntry() {
+		if c.kind == 'T' {
+			r.applyClaim(c)
+		} else {
+			r.mend()
+		}
+		return
+	}
+	rec := r.log.append(c.entry(r.name))
+	rec.owner, rec.seq, rec.fork, rec.forkN = c.owner, c.seq, c.fork, c.forkN
+	told := rec
+	if as.Epoch != "" {
+		told = &record{Entry: rec.Entry}
+		told.Cursor = as
+	}
+	m := r.byID[c.member.ID]
+	switch c.kind {
+	case 'J':
+		r.applyJoined(c, m, told)
+	case 'U':
+		if m == nil || m.claim.owner == c.owner && c.seq <= m.claim.seq {
+			return
+		}
+		m.claim.seq = c.seq
+		m.Member = c.member
+		r.deliver(told, m)
+	case 'L':
+		if m != nil {
+			r.applyLeft(c, m, told)
+		}
+	case 'S':
+		from := r.byID[c.from]
+		if from != nil && from.claim.owner == c.owner {
+			if c.seq <= from.claim.seq {
+				return // told already
+			}
+			from.claim.seq = c.seq
+		}
+		r.deliver(told, from)
+	}
+}
+
+func (r *replica) applyJoined(c *change, m *member, told *record) {
+	if m != nil { // it was here all along: another pod, or this one, wrote it again
+		known := m.Member
+		m.Member, m.joinedN = c.member, c.n
+		r.claimed(m, claim{owner: c.owner, seq: max(c.seq, r.seqOf(m, c.owner)), was: "-"})
+		if string(known.Data) != string(c.member.Data) {
+			told.Kind = KindUpdated
+			r.deliver(told, m)
+		}
+		return
+	}
+	m = &member{Member: c.member, joinedN: c.n, claim: claim{owner: c.owner, seq: c.seq, was: "-"}}
+	r.deliver(told, m)
+	r.add(m)
+	if a := r.arrivals[c.owner]; a != nil {
+		r.arrive(a, m)
+	}
+}
+
+// seqOf is the last sequence of an owner, if the member is its.
+func (r *replica) seqOf(m *member, owner string) uint64 {
+	if m.claim.owner == owner {
+		return m.claim.seq
+	}
+	return 0
+}
+
+func (r *replica) applyLeft(c *change, m *member, told *record) {
+	hold := r.own[m.ID]
+	if hold != nil && c.reason == ReasonLost && !hold.leaving && m.follower != nil {
+		// Given up by others while it was here: it is still, so it is written again.
+		r.mend()
+		return
+	}
+	r.deliver(told, nil)
+	r.remove(m)
+}
+
+// remove takes m out of the view.
+func (r *replica) remove(m *member) {
+	r.drop(m)
+	delete(r.own, m.ID)
+	if r.idle() {
+		r.store.tidySoon(r)
+	}
+}
+
+// applyClaim notes whose a member is now.
+func (r *replica) applyClaim(c *change) {
+	if m := r.byID[c.member.ID]; m != nil {
+		r.claimed(m, claim{owner: c.owner, pod: c.pod, was: c.was, seq: r.seqOf(m, c.owner)})
+	}
+}
+
+// claimed notes a claim, and ends what it contradicts.
+func (r *replica) claimed(m *member, now claim) {
+	m.claim = now
+	if a := r.arrivals[now.owner]; a != nil {
+		r.handOver(m, nil, nil)
+		r.arrive(a, m)
+		return
+	}
+	hold := r.own[m.ID]
+	switch {
+	case hold == nil || hold.key == now.owner:
+	case now.was == hold.key:
+		r.mend() // adopted by a pod that took this one for dead
+	default:
+		r.handOver(m, nil, nil)
+		delete(r.own, m.ID)
+		if r.idle() {
+			r.store.tidySoon(r)
+		}
+	}
+}
+
+// arrive lets somebody in who has just been applied.
+func (r *replica) arrive(a *arrival, m *member) {
+	delete(r.arrivals, a.hold.key)
+	if pod := r.store.pod.name(); m.claim.pod != pod {
+		m.claim.pod = pod
+	}
+	a.hold.member = m
+	m.owner, m.follower = a.hold, a.follower
+	r.own[m.ID] = a.hold
+	if a.since != nil {
+		a.missed, a.told = r.missed(m, *a.since)
+	}
+	a.done, a.at, a.snapshot = true, r.log.last, r.snapshotNow()
+}
+
+func (r *replica) snapshotNow() Snapshot {
+	s := r.snapshot()
+	s.Cursor = r.cursorNow()
+	s.Degraded = !r.loaded || r.fork != nil || r.store.outOfReach(r)
+	return s
+}
+
+// missed returns what m would have got since a cursor; false: the view can't tell.
+func (r *replica) missed(m *member, since Cursor) ([]*Entry, bool) {
+	base, fork, forkN := unfork(since)
+	now := r.store.config.TimeNow()
+	r.log.trim(now)
+	if base.Epoch != r.epoch || base.N < m.joinedN || !r.log.holds(base.N) {
+		return nil, false
+	}
+	if base.N == r.log.last && r.fork == nil && fork == "" {
+		return nil, true
+	}
+	var missed []*Entry
+	for rec := range r.log.after(base.N) {
+		if rec.IsFor(m.ID) && (rec.fork == "" || rec.fork != fork || rec.forkN > forkN) {
+			missed = append(missed, r.ready(rec))
+		}
+	}
+	if r.fork != nil {
+		more, ok := r.fork.after(fork, forkN)
+		if !ok {
+			return nil, false
+		}
+		for _, rec := range more {
+			if rec.IsFor(m.ID) {
+				missed = append(missed, r.ready(rec))
+			}
+		}
+	}
+	return missed, true
+}
+
+// fetch reads from the log what the view doesn't keep any more, for a member that came
+// in at entry number at. It answers nil, false where that is gone from the log too.
+func (r *replica) fetch(ctx context.Context, m *member, since Cursor, at uint64) ([]*Entry, bool) {
+	base, fork, forkN := unfork(since)
+	r.mu.Lock()
+	epoch, position := r.epoch, r.position
+	can := base.Epoch == epoch && base.N >= m.joinedN && base.N <= at
+	r.mu.Unlock()
+	if !can {
+		return nil, false
+	}
+	state, err := r.read(ctx, epoch, position, "", base.N)
+	if err != nil || !state.told || state.epoch != epoch {
+		return nil, false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.epoch != epoch {
+		return nil, false
+	}
+	var older []*record
+	var missed []*Entry
+	first := r.log.last - uint64(r.log.kept) // the number before the first that is kept
+	for i := range state.entries {
+		c := &state.entries[i]
+		if c.n > at {
+			break
+		}
+		rec := &record{Entry: c.entry(r.name), owner: c.owner, seq: c.seq, fork: c.fork, forkN: c.forkN}
+		if c.n > first {
+			for kept := range r.log.after(c.n - 1) {
+				rec = kept // so that it is prepared once
+				break
+			}
+		} else {
+			older = append(older, rec)
+		}
+		if rec.IsFor(m.ID) && (rec.fork == "" || rec.fork != fork || rec.forkN > forkN) {
+			missed = append(missed, r.ready(rec))
+		}
+	}
+	r.log.prepend(older, r.store.config.TimeNow())
+	r.store.observe(r.store.config.Observe.GapFilled)
+	return missed, true
+}
+
+// state is a room as Redis has it.
+type state struct {
+	epoch    string
+	position uint64
+	n        uint64
+	at       time.Time
+	told     bool     // entries are all after the number that was asked from
+	entries  []change // oldest first
+	full     bool     // members are there
+	members  []*member
+}
+
+// read asks Redis for the entries after number since, and where the pod's view
+// doesn't fit, or with what as "all", for the members.
+func (r *replica) read(ctx context.Context, epoch string, position uint64, what string, since uint64) (state, error) {
+	r.mu.Lock()
+	beside := r.position - r.log.last
+	r.mu.Unlock()
+	answer, err := r.store.evalRoom(ctx, readScript, r.keys, epoch, position, what, since, beside)
+	if err != nil {
+		return state{}, err
+	}
+	return parseState(answer)
+}
+
+func parseState(answer []any) (state, error) {
+	if len(answer) != 7 {
+		return state{}, errBadMessage
+	}
+	n, ok1 := answer[1].(int64)
+	c, ok2 := answer[2].(int64)
+	at, ok3 := answer[3].(int64)
+	if !ok1 || !ok2 || !ok3 {
+		return state{}, errBadMessage
+	}
+	st := state{epoch: word(answer, 0), n: uint64(n), position: uint64(n + c), at: time.UnixMilli(at)}
+	entries, told := answer[4].([]any)
+	st.told = told
+	for _, item := range slices.Backward(entries) {
+		e, err := parseLogged(item)
+		if err != nil {
+			return state{}, err
+		}
+		e.epoch = st.epoch
+		st.entries = append(st.entries, e)
+	}
+	bodies, full := answer[5].([]any)
+	holds, ok := answer[6].([]any)
+	if st.full = full && ok; !st.full {
+		return st, nil
+	}
+	claims := make(map[string]string, len(holds)/2)
+	for i := 0; i+1 < len(holds); i += 2 {
+		claims[word(holds, i)] = word(holds, i+1)
+	}
+	for i := 0; i+1 < len(bodies); i += 2 {
+		m, err := parseBody(word(bodies, i+1))
+		if err != nil {
+			return state{}, err
+		}
+		c, joined, err := parseHold(claims[m.ID])
+		if err != nil {
+			return state{}, err
+		}
+		st.members = append(st.members, &member{Member: m, joinedN: joined, claim: c})
+	}
+	slices.SortFunc(st.members, byJoining)
+	return st, nil
+}
+
+// parseLogged reads an entry as XRANGE answers it: its id is time-number.
+func parseLogged(item any) (c change, err error) {
+	pair, ok := item.([]any)
+	if !ok || len(pair) != 2 {
+		return change{}, errBadMessage
+	}
+	fields, ok := pair[1].([]any)
+	if !ok || len(fields) != 2 {
+		return change{}, errBadMessage
+	}
+	ms, n, ok := cutStreamID(word(pair, 0))
+	if !ok {
+		return change{}, errBadMessage
+	}
+	c.at, c.n = time.UnixMilli(ms), n
+	return c, c.parsePayload(word(fields, 1))
+}
+
+// mend has the room reconciled soon. The view's lock is held.
+func (r *replica) mend() {
+	r.suspect = true
+	r.refresh()
+}
+
+// refresh has what is new in the log read soon. The view's lock is held.
+func (r *replica) refresh() {
+	r.stale = true
+	if !r.mending {
+		r.store.mendSoon(r, 0)
+	}
+}
+
+func cutStreamID(id string) (ms int64, n uint64, ok bool) {
+	left, right, ok := strings.Cut(id, "-")
+	ms, err1 := strconv.ParseInt(left, 10, 64)
+	n, err2 := strconv.ParseUint(right, 10, 64)
+	return ms, n, ok && err1 == nil && err2 == nil
+}
