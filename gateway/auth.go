@@ -45,7 +45,7 @@ func (c *conn) auth(ctx context.Context, r request) error {
 		Type: "welcome", ID: r.ID, Session: c.session,
 		Secret:  c.server.sealer.seal(c.session, person, c.server.now()),
 		User:    asWireUser(person.User),
-		Resumed: resumed, Rooms: []roomReply{}, Limits: c.server.limits.report(),
+		Resumed: resumed, Rooms: []roomReply{}, Degraded: c.server.outage() > 0, Limits: c.server.limits.report(),
 	}
 	var back []*comeback
 	var refused []removedEvent
@@ -74,6 +74,7 @@ func (c *conn) auth(ctx context.Context, r request) error {
 			wire := asWireToken(b.token, now)
 			b.reply.Token = &wire
 		}
+		welcome.Degraded = welcome.Degraded || b.reply.Degraded
 		welcome.Rooms = append(welcome.Rooms, b.reply)
 	}
 	at := c.send(encode(welcome))

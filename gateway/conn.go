@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -28,6 +29,7 @@ type conn struct {
 	slot    int    // in the registry's ring, which owns it
 	address string // whose unauthenticated sockets this counts among; "" when it doesn't any more
 	out     queue
+	busy    atomic.Bool // a request is being done, so that pongs wait for us
 
 	// The reading goroutine's own.
 	session string // "" until authenticated
@@ -73,7 +75,9 @@ func (c *conn) serve() {
 		case kind != websocket.MessageText:
 			c.close(CloseBadFrame, errNotMessage.Error())
 		default:
+			c.busy.Store(true)
 			c.handle(buffer.Bytes())
+			c.busy.Store(false)
 		}
 		if buffer.Cap() <= 64<<10 {
 			readBuffers.Put(buffer)

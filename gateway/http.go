@@ -35,6 +35,8 @@ func (s *Server) Operator(metrics http.Handler) http.Handler {
 			refuse(w, http.StatusServiceUnavailable, "draining")
 		case !s.ready.Load():
 			refuse(w, http.StatusServiceUnavailable, "starting")
+		case s.outage() > outageGrace:
+			refuse(w, http.StatusServiceUnavailable, "the rooms' shared view is out of reach")
 		default:
 			answer(w, "ok\n")
 		}

@@ -36,6 +36,7 @@ type welcomeReply struct {
 	ServerTime int64        `json:"server_time"`
 	Resumed    bool         `json:"resumed"`
 	Rooms      []roomReply  `json:"rooms"`
+	Degraded   bool         `json:"degraded,omitempty"`
 	Limits     limitsReport `json:"limits"`
 }
 

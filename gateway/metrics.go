@@ -57,8 +57,8 @@ func newMetrics(s *Server, ttl time.Duration, to prometheus.Registerer) *metrics
 	}
 	to.MustRegister(m.messages, m.pushes, m.lateness, m.remaining, m.sign, m.signErrors, m.lapses, m.closes,
 		gauge("roompass_connections", "Open sockets.", func() float64 { return float64(s.conns.len()) }),
-		gauge("roompass_rooms", "Rooms with a member.", func() float64 { n, _ := s.countRooms(); return float64(n) }),
-		gauge("roompass_members", "Members of all rooms, lingering ones included.", func() float64 { _, n := s.countRooms(); return float64(n) }),
+		gauge("roompass_rooms", "Rooms with a member of this pod.", func() float64 { n, _ := s.countRooms(); return float64(n) }),
+		gauge("roompass_members", "Members of this pod, lingering ones included.", func() float64 { _, n := s.countRooms(); return float64(n) }),
 		gauge("roompass_queue_bytes", "Bytes that wait to be written.", func() float64 { return float64(s.conns.queuedBytes()) }),
 	)
 	for _, code := range []CloseCode{CloseNormal, closeAbnormal, CloseRestart} {

@@ -116,7 +116,12 @@ func (r *registry) run(stop <-chan struct{}) {
 			return
 		case now := <-ticker.C:
 			for _, late := range r.overdue(now) {
-				if !late.conn.hasAnswered(late.seq) {
+				switch {
+				case late.conn.hasAnswered(late.seq):
+				case late.conn.busy.Load():
+					// The pong may have come: it is we who don't read.
+					r.await(late.conn, late.seq)
+				default:
 					late.conn.abort()
 				}
 			}

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"sync"
 
 	"github.com/roompass/roompass/rooms"
@@ -45,9 +46,14 @@ func (s *seat) Deliver(e *rooms.Entry) {
 	s.mu.Unlock()
 }
 
-// Detached implements [rooms.Follower]: the session came back on another socket.
-func (s *seat) Detached(error) {
+// Detached implements [rooms.Follower]: the session came back on another socket, or has
+// to come back for what it missed.
+func (s *seat) Detached(why error) {
 	c := s.conn
+	if errors.Is(why, rooms.ErrGap) {
+		c.close(CloseTryLater, "events were missed: resume to get the rooms as they are")
+		return
+	}
 	c.vacate(s)
 	c.close(CloseTakenOver, "the session was resumed on another socket")
 }

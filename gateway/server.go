@@ -115,16 +115,22 @@ func (s *Server) Run(ctx context.Context) error {
 	return err
 }
 
-// countRooms counts the rooms and their members, as this pod sees them.
+// countRooms counts this pod's members and the rooms that they are in.
 func (s *Server) countRooms() (count, members int) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	all, err := s.rooms.List(ctx)
-	if err != nil {
-		return 0, 0
+	if counter, ok := s.rooms.(rooms.Counter); ok {
+		return counter.Count()
 	}
-	for _, r := range all {
-		members += r.Members
-	}
-	return len(all), members
+	return 0, 0
 }
+
+// outage is how long the shared view of the rooms has been out of reach; 0: it isn't.
+func (s *Server) outage() time.Duration {
+	if distant, ok := s.rooms.(rooms.Distant); ok {
+		return distant.Outage()
+	}
+	return 0
+}
+
+// outageGrace is how long an outage lasts before the pod says that it isn't ready. It
+// goes on serving in any case.
+const outageGrace = 5 * time.Second

@@ -23,25 +23,26 @@ type Memory struct {
 	lingering lingering
 	removed   removed
 
-	closed atomic.Bool
-	stop   chan struct{}
-	done   chan struct{} // closed when keep has returned
+	closed  atomic.Bool
+	stop    chan struct{}
+	keeping sync.WaitGroup // until stop is closed
 }
 
 var (
 	_ Rooms     = (*Memory)(nil)
 	_ Announcer = (*Memory)(nil)
+	_ Counter   = (*Memory)(nil)
 )
 
-// NewMemory returns rooms with nobody in them. They hold a goroutine until Close.
+// NewMemory returns rooms with nobody in them. They hold two goroutines until Close.
 func NewMemory(c Config) *Memory {
 	s := &Memory{
 		config:    c.withDefaults(),
 		lingering: lingering{wake: make(chan struct{}, 1)},
 		stop:      make(chan struct{}),
-		done:      make(chan struct{}),
 	}
-	go s.keep()
+	s.keeping.Go(func() { s.lingering.run(s.stop, s.config.TimeNow) })
+	s.keeping.Go(s.sweepOften)
 	return s
 }
 
@@ -124,6 +125,19 @@ func (s *Memory) List(ctx context.Context) ([]Summary, error) {
 	}
 	slices.SortFunc(list, func(a, b Summary) int { return cmp.Compare(a.Room, b.Room) })
 	return list, nil
+}
+
+// Count implements [Counter].
+func (s *Memory) Count() (rooms, members int) {
+	for r := range s.all {
+		r.mu.Lock()
+		if n := len(r.byID); n > 0 {
+			rooms++
+			members += n
+		}
+		r.mu.Unlock()
+	}
+	return rooms, members
 }
 
 // Remove implements [Rooms].
@@ -230,34 +244,17 @@ func (s *Memory) all(yield func(*room) bool) {
 	s.rooms.Range(func(_, r any) bool { return yield(r.(*room)) })
 }
 
-// keep loses those who lingered for too long, and sweeps now and then what
-// nobody would look at any more, until Close.
-func (s *Memory) keep() {
-	defer close(s.done)
-	// What is too old is never handed out; to sweep is about memory alone.
-	every := max(s.config.LogAge/2, time.Second)
-	sweep := s.config.TimeNow().Add(every)
-	timer := time.NewTimer(every)
-	defer timer.Stop()
+// sweepOften drops now and then what nobody would look at any more, until Close. What is
+// too old is never handed out; this is about memory alone.
+func (s *Memory) sweepOften() {
+	ticker := time.NewTicker(max(s.config.LogAge/2, time.Second))
+	defer ticker.Stop()
 	for {
-		now := s.config.TimeNow()
-		lost, next := s.lingering.due(now)
-		for _, m := range lost {
-			m.lose()
-		}
-		if !now.Before(sweep) {
-			s.sweep(now)
-			sweep = now.Add(every)
-		}
-		if next.IsZero() || sweep.Before(next) {
-			next = sweep
-		}
-		timer.Reset(next.Sub(s.config.TimeNow()))
 		select {
 		case <-s.stop:
 			return
-		case <-s.lingering.wake:
-		case <-timer.C:
+		case <-ticker.C:
+			s.sweep(s.config.TimeNow())
 		}
 	}
 }
@@ -278,7 +275,7 @@ func (s *Memory) Close() error {
 	if !s.closed.Swap(true) {
 		close(s.stop)
 	}
-	<-s.done
+	s.keeping.Wait()
 	for r := range s.all {
 		r.mu.Lock() // whoever is inside gets out first
 		r.gone = true

@@ -286,8 +286,12 @@ func (r *replica) applyClaim(c *change) {
 
 // claimed notes a claim, and ends what it contradicts.
 func (r *replica) claimed(m *member, now claim) {
+	before := m.claim
 	m.claim = now
 	if a := r.arrivals[now.owner]; a != nil {
+		if before.pod != now.pod {
+			r.store.observe(r.store.config.Observe.TakenOver)
+		}
 		r.handOver(m, nil, nil)
 		r.arrive(a, m)
 		return
@@ -309,9 +313,7 @@ func (r *replica) claimed(m *member, now claim) {
 // arrive lets somebody in who has just been applied.
 func (r *replica) arrive(a *arrival, m *member) {
 	delete(r.arrivals, a.hold.key)
-	if pod := r.store.pod.name(); m.claim.pod != pod {
-		m.claim.pod = pod
-	}
+	m.claim.pod = r.store.pod.name()
 	a.hold.member = m
 	m.owner, m.follower = a.hold, a.follower
 	r.own[m.ID] = a.hold

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -20,7 +22,6 @@ import (
 
 	"github.com/roompass/roompass/gateway"
 	"github.com/roompass/roompass/gateway/access"
-	"github.com/roompass/roompass/rooms"
 	"github.com/roompass/roompass/tokens"
 	"github.com/roompass/roompass/web"
 )
@@ -47,7 +48,11 @@ type ServeCmd struct {
 
 	Linger time.Duration  `default:"15s" help:"How long a member whose socket dropped stays in its rooms."`
 	Drain  *time.Duration `help:"How long clients get to move away at SIGTERM: 30s, with --dev 1s." placeholder:"30s"`
-	PodID  string         `help:"This process's name in logs; the host's name where it is not given."`
+	PodID  string         `help:"This process's name, which no other may have; the host's name where it is not given, with --redis made unique."`
+
+	Redis       string        `help:"Redis 7 or Valkey that the pods share their rooms by; without it this is the only pod. Several URLs are nodes of a cluster; with ?master_name=NAME they are sentinels." placeholder:"URL[,URL...]"`
+	RedisPrefix string        `default:"roompass:" help:"What all keys in Redis begin with."`
+	Lease       time.Duration `default:"10s" help:"How long a pod that died counts as living."`
 
 	MaxMessageBytes    int           `default:"65536" help:"Largest message from a client."`
 	MaxDataBytes       int           `default:"4096" help:"Largest presence data of a member."`
@@ -69,6 +74,7 @@ func (c *ServeCmd) Run(ctx context.Context, std stdio) error {
 	if err := c.check(); err != nil {
 		return usageError{err}
 	}
+	c.nameThePod()
 	log := c.logger(std.err)
 	keys, err := c.keys(log)
 	if err != nil {
@@ -79,12 +85,15 @@ func (c *ServeCmd) Run(ctx context.Context, std stdio) error {
 		return usageError{fmt.Errorf("--token-ttl: %w", err)}
 	}
 	registry := newRegistry()
-	store := rooms.NewMemory(rooms.Config{Linger: c.Linger, Prepare: gateway.Prepare})
+	store, err := c.store(ctx, log, registry)
+	if err != nil {
+		return err
+	}
 	defer store.Close()
 	server, err := gateway.New(gateway.Config{
 		Keys: keys, Issuer: issuer, Rooms: store, Access: access.Open{},
 		TokenTTL: c.TokenTTL, TokenRefresh: c.TokenRefresh, VerifierSkew: c.VerifierSkew, Signers: c.Signers,
-		Pod: c.pod(), Origins: c.Origin, Client: web.Client(), Logger: log, Registry: registry,
+		Pod: c.PodID, Origins: c.Origin, Client: web.Client(), Logger: log, Registry: registry,
 		Limits: gateway.Limits{
 			MessageBytes: c.MaxMessageBytes, DataBytes: c.MaxDataBytes, Rooms: c.MaxRooms,
 			MessageRate: c.MessageRate, MessageBurst: c.MessageBurst, Unauthenticated: c.MaxUnauthenticated,
@@ -133,6 +142,10 @@ func (c *ServeCmd) check() error {
 		return errors.New("--linger must be above zero")
 	case c.Drain != nil && *c.Drain < 0:
 		return errors.New("--drain must not be negative")
+	case c.Lease < time.Second:
+		return errors.New("--lease must be a second at least")
+	case strings.ContainsAny(c.RedisPrefix, "{}") || c.RedisPrefix == "":
+		return errors.New("--redis-prefix must be something without braces")
 	case c.Signers < 0:
 		return errors.New("--signers must not be negative")
 	case c.zeroLimit() != "":
@@ -200,15 +213,19 @@ func (c *ServeCmd) keys(log *slog.Logger) (*tokens.KeyRing, error) {
 	return keys, nil
 }
 
-func (c *ServeCmd) pod() string {
+// nameThePod gives the pod a name if it has none. Pods that share Redis may share a host.
+func (c *ServeCmd) nameThePod() {
 	if c.PodID != "" {
-		return c.PodID
+		return
 	}
 	host, err := os.Hostname()
 	if err != nil {
-		return "pod"
+		host = "pod"
 	}
-	return host
+	if c.Redis != "" {
+		host += "-" + strings.ToLower(rand.Text()[:5])
+	}
+	c.PodID = host
 }
 
 func (c *ServeCmd) drain() time.Duration {

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/roompass/roompass/gateway"
+	"github.com/roompass/roompass/rooms"
+)
+
+// store makes the rooms: in this process's memory, or over Redis.
+func (c *ServeCmd) store(ctx context.Context, log *slog.Logger, registry prometheus.Registerer) (rooms.Rooms, error) {
+	cfg := rooms.Config{Linger: c.Linger, Prepare: gateway.Prepare}
+	if c.Redis == "" {
+		return rooms.NewMemory(cfg), nil
+	}
+	redis.SetLogger(redisLog{log})
+	urls, err := redisURLs(c.Redis)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--redis: %w", err)}
+	}
+	client, err := rooms.DialRedis(ctx, urls)
+	if err != nil {
+		return nil, fmt.Errorf("--redis: %w", err)
+	}
+	store, err := rooms.NewRedis(ctx, rooms.RedisConfig{
+		Config: cfg, Client: client, Pod: c.PodID, Prefix: c.RedisPrefix, Lease: c.Lease,
+		Logger: log.With("pod", c.PodID), Observe: redisMetrics(registry),
+	})
+	if err != nil {
+		_ = client.Close()
+		if errors.Is(err, rooms.ErrPodTaken) {
+			return nil, fmt.Errorf("--pod-id: %w", err)
+		}
+		return nil, fmt.Errorf("--redis: %w", err)
+	}
+	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "roompass_degraded", Help: "1 while Redis is out of reach, and this pod goes on with what it knows.",
+	}, func() float64 {
+		if store.Outage() > 0 {
+			return 1
+		}
+		return 0
+	}))
+	return &dialed{store, client}, nil
+}
+
+// dialed is rooms over Redis with the client that is theirs alone.
+type dialed struct {
+	*rooms.Redis
+	client redis.UniversalClient
+}
+
+// Close closes both.
+func (d *dialed) Close() error { return errors.Join(d.Redis.Close(), d.client.Close()) }
+
+// redisURLs reads the flag, which as a secret may be given as @FILE.
+func redisURLs(flag string) (string, error) {
+	path, isFile := strings.CutPrefix(flag, "@")
+	if !isFile {
+		return flag, nil
+	}
+	text, err := os.ReadFile(path)
+	return strings.TrimSpace(string(text)), err
+}
+
+// redisLog has the client library write to our log what it would write to
+// standard error.
+type redisLog struct{ log *slog.Logger }
+
+// Printf implements the library's logger.
+func (l redisLog) Printf(ctx context.Context, format string, v ...any) {
+	l.log.DebugContext(ctx, "redis client", "message", fmt.Sprintf(format, v...))
+}
+
+func redisMetrics(to prometheus.Registerer) rooms.RedisObserver {
+	commands := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "roompass_redis_seconds", Help: "One command or script of Redis, as the pod waits for it.",
+		Buckets: []float64{.0002, .0005, .001, .002, .005, .01, .025, .05, .1, .25, .5, 1},
+	}, []string{"command"})
+	failures := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "roompass_redis_errors_total", Help: "Commands and scripts of Redis that failed.",
+	}, []string{"command"})
+	count := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+		to.MustRegister(c)
+		return c
+	}
+	to.MustRegister(commands, failures)
+	degraded := count("roompass_degraded_seconds_total", "Time for which Redis was out of reach.")
+	return rooms.RedisObserver{
+		Command: func(name string, took time.Duration, err error) {
+			commands.WithLabelValues(name).Observe(took.Seconds())
+			if err != nil {
+				failures.WithLabelValues(name).Inc()
+			}
+		},
+		Retried:   count("roompass_redis_retries_total", "Steps that were done again, because a room had changed meanwhile.").Inc,
+		GapFilled: count("roompass_gaps_filled_total", "Times that entries of a room were read from its log, because they weren't heard of.").Inc,
+		Reaped:    count("roompass_members_reaped_total", "Members of dead pods that this one took over, to linger.").Inc,
+		TakenOver: count("roompass_members_taken_over_total", "Members that resumed here and were on another pod.").Inc,
+		Merged:    count("roompass_rooms_merged_total", "Rooms that went on without Redis and were put together again.").Inc,
+		Degraded:  func(d time.Duration) { degraded.Add(d.Seconds()) },
+	}
+}
