@@ -9,7 +9,7 @@ type Config struct {
 	Linger time.Duration
 
 	// LogLength, LogAge and LogBytes limit what a room keeps of its log for
-	// members that come back. 0: 1024 entries, 2 min, 1 MiB of data. Negative:
+	// members that come back. 0: 4096 entries, 2 min, 2 MiB of data. Negative:
 	// nothing is kept, and everyone who comes back after an entry sees a gap.
 	// LogAge is also how long the log of a room outlives its last member. What
 	// Prepare made is kept along with an entry, and isn't counted.
@@ -40,13 +40,13 @@ func (c Config) withDefaults() Config {
 		c.Linger = 15 * time.Second
 	}
 	if c.LogLength == 0 {
-		c.LogLength = 1024
+		c.LogLength = 4096
 	}
 	if c.LogAge == 0 {
 		c.LogAge = 2 * time.Minute
 	}
 	if c.LogBytes == 0 {
-		c.LogBytes = 1 << 20
+		c.LogBytes = 2 << 20
 	}
 	if c.RemovedFor == 0 {
 		c.RemovedFor = 12 * time.Hour

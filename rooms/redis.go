@@ -174,8 +174,8 @@ func (s *Redis) Join(ctx context.Context, name string, m Member, f Follower) (Me
 	m.JoinedAt = m.JoinedAt.Truncate(time.Millisecond)
 	a := &arrival{member: m, follower: f}
 	err := s.arrive(ctx, name, a, func(r *replica) (outcome, error) {
-		owner := a.hold.key
-		return r.try(ctx, joinScript, "J "+owner+" 0 "+body(m), m.ID, owner, s.pod.name(), body(m), max(0, s.config.MaxMembers), rand.Text()[:13])
+		owner, pod := a.hold.key, s.pod.name()
+		return r.try(ctx, joinScript, "J "+owner+" 0 "+pod+" "+body(m), m.ID, owner, pod, body(m), max(0, s.config.MaxMembers), rand.Text()[:13])
 	}, (*replica).joinHere)
 	if err != nil {
 		return nil, Snapshot{}, fmt.Errorf("join %q: %w", name, err)
@@ -231,12 +231,14 @@ func (s *Redis) arrive(ctx context.Context, name string, a *arrival, ask func(*r
 		}
 		return err
 	}
-	if got.status == "done" { // by an attempt whose answer was lost
+	r.take(ctx, got)
+	if got.status != statusAdrift && !r.has(a) {
+		// It was done by an attempt whose answer was lost, or in a log that this pod
+		// hasn't seen yet.
 		if err := r.settleNow(ctx); err != nil && ctx.Err() != nil {
 			return fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
 	}
-	r.take(ctx, got)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {

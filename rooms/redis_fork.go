@@ -110,6 +110,18 @@ func (f *fork) queueSignal(from *member, h *hold, seq uint64, to string, data []
 	f.bytes += len(payload)
 }
 
+// settled is the sequence up to which all that m did is in the log, or was there.
+func (r *replica) settled(m *member) uint64 {
+	if r.fork != nil {
+		for _, q := range r.fork.queue {
+			if q.owner == m.claim.owner {
+				return q.seq - 1
+			}
+		}
+	}
+	return m.claim.seq
+}
+
 // joinHere makes a member without Redis. The view's lock is held.
 func (r *replica) joinHere(a *arrival) error {
 	m := r.byID[a.member.ID]

@@ -12,7 +12,7 @@ import (
 // A change is one step of a room, as it is published and as scripts answer it.
 // What is in it is words between spaces, and at the end what may have spaces:
 //
-//	epoch position n at J owner seq body         joined
+//	epoch position n at J owner seq pod body     joined
 //	                    U owner seq body         updated
 //	                    L reason id user         left
 //	                    S owner seq fork k from to data
@@ -37,7 +37,7 @@ type change struct {
 	from   string
 	to     string
 	data   json.RawMessage
-	pod    string // T
+	pod    string // J, T: where the owner is
 	was    string // T: from whom a pod that reaped, or one that was reaped, took it
 	size   int    // bytes of the payload
 }
@@ -121,7 +121,13 @@ func (c *change) parsePayload(text string) error {
 	}
 	c.owner, c.seq = w[0], seq
 	switch c.kind {
-	case 'J', 'U':
+	case 'J':
+		if c.pod, rest, ok = strings.Cut(rest, " "); !ok {
+			return errBadMessage
+		}
+		c.member, err = parseBody(rest)
+		return err
+	case 'U':
 		c.member, err = parseBody(rest)
 		return err
 	case 'S':

@@ -80,6 +80,10 @@ func (r *replica) reconcileOnce(ctx context.Context) (done bool, err error) {
 		r.mu.Lock()
 		epoch, position, last = r.epoch, r.position, r.log.last
 		r.mu.Unlock()
+		if epoch != st.epoch {
+			// Another log, which began with those who were there: all of its entries are new.
+			epoch, position, last = st.epoch, 0, 0
+		}
 		now, err := r.read(ctx, epoch, position, "all", last)
 		if err != nil {
 			return false, err
@@ -124,9 +128,7 @@ func (r *replica) restore(ctx context.Context, epoch string, position uint64) (d
 		if c.pod == "" {
 			continue // nobody's: its pod will write it
 		}
-		if c.was == "" {
-			c.was = "-"
-		}
+		c.seq = r.settled(m)
 		pods[c.pod] = true
 		args = append(args, m.ID, c.hold(), body(m.Member))
 	}
@@ -174,7 +176,7 @@ func (r *replica) reclaim(ctx context.Context, epoch string) ([]verdict, error) 
 		if from == "" {
 			from = "-"
 		}
-		mine = append(mine, m.ID, h.key, from, m.claim.seq, life, body(m.Member))
+		mine = append(mine, m.ID, h.key, from, r.settled(m), life, body(m.Member))
 		verdicts = append(verdicts, verdict{hold: h})
 	}
 	for _, a := range r.arrivals {
@@ -221,8 +223,16 @@ func (r *replica) push(ctx context.Context, epoch string) error {
 // The view's lock is held.
 func (r *replica) settle(st *state, verdicts []verdict) {
 	switch {
-	case r.loaded && st.epoch == r.epoch && st.told:
+	case r.loaded && st.told:
+		if st.epoch != r.epoch {
+			r.begin(st)
+		}
 		r.catchUp(st)
+		if st.full {
+			r.compare(st)
+		}
+	case r.loaded && st.epoch == r.epoch && r.hearUp(st.position):
+		r.compare(st)
 	case st.full:
 		r.replace(st)
 	}
@@ -269,18 +279,39 @@ func (r *replica) catchUp(st *state) {
 	if filled {
 		r.store.observe(r.store.config.Observe.GapFilled)
 	}
-	if st.position < r.position {
-		return // overtaken by what came on the channel
+	if st.position >= r.position { // else it was overtaken by what came on the channel
+		r.position = st.position
+		r.release()
 	}
-	r.position = st.position
-	for _, is := range st.members {
-		if m := r.byID[is.ID]; m != nil && m.claim.owner != is.claim.owner {
-			r.claimed(m, is.claim)
-		} else if m != nil {
-			m.claim.pod, m.claim.was = is.claim.pod, is.claim.was
+}
+
+// begin goes over to another log, of which nothing was applied yet.
+func (r *replica) begin(st *state) {
+	r.epoch, r.position = st.epoch, 0
+	r.log.restart(0)
+	for _, m := range r.order {
+		m.joinedN = 0 // they were there when it began
+	}
+	r.releaseAll()
+}
+
+// hearUp applies what was held back while the fork lasted, and reports whether that is all
+// up to a position.
+func (r *replica) hearUp(position uint64) bool {
+	for r.position < position {
+		c, ok := r.ahead[r.position+1]
+		if !ok || c.epoch != r.epoch {
+			return false
 		}
+		delete(r.ahead, c.position)
+		r.position = c.position
+		as := Cursor{}
+		if r.fork != nil {
+			as = r.forkCursor(c.n)
+		}
+		r.apply(&c, as)
 	}
-	r.release()
+	return true
 }
 
 // replace takes the state as a whole: the log can't tell how it came to be. Those who
@@ -291,6 +322,32 @@ func (r *replica) replace(st *state) {
 	r.log.restart(st.n)
 	if r.fork != nil {
 		r.fork.entries, r.fork.dropped = nil, r.fork.n
+	}
+	r.position = 0 // so that nothing overtook it
+	r.compare(st)
+	r.position = st.position
+	slices.SortStableFunc(r.order, byJoining)
+	r.releaseAll()
+	if !missed {
+		return
+	}
+	for _, m := range r.order {
+		if m.follower != nil {
+			// It has to come back and take the state as a whole.
+			f := m.follower
+			m.follower = nil
+			f.Detached(ErrGap)
+			h := r.own[m.ID]
+			r.store.lingering.add(h, r.store.config.TimeNow().Add(max(0, r.store.config.Linger)))
+		}
+	}
+}
+
+// compare puts right whose the members are, and tells of those of whom the log didn't. The
+// pod's own are judged by what Redis said of them.
+func (r *replica) compare(st *state) {
+	if st.position < r.position {
+		return // it was overtaken by what came on the channel
 	}
 	is := make(map[string]*member, len(st.members))
 	for _, m := range st.members {
@@ -315,25 +372,16 @@ func (r *replica) replace(st *state) {
 		}
 		known := m.Member
 		m.Member, m.joinedN = now.Member, now.joinedN
+		if m.claim.owner == now.claim.owner {
+			m.claim.pod, m.claim.was = now.claim.pod, now.claim.was
+		}
+		if m.claim == now.claim {
+			continue
+		}
 		now.claim.seq = max(now.claim.seq, r.seqOf(m, now.claim.owner))
 		r.claimed(m, now.claim)
 		if string(known.Data) != string(now.Data) {
 			r.announce(Entry{Kind: KindUpdated, Member: m.Member}, m)
-		}
-	}
-	slices.SortStableFunc(r.order, byJoining)
-	r.releaseAll()
-	if !missed {
-		return
-	}
-	for _, m := range r.order {
-		if m.follower != nil {
-			// It has to come back and take the state as a whole.
-			f := m.follower
-			m.follower = nil
-			f.Detached(ErrGap)
-			h := r.own[m.ID]
-			r.store.lingering.add(h, r.store.config.TimeNow().Add(max(0, r.store.config.Linger)))
 		}
 	}
 }

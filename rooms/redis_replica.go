@@ -90,8 +90,8 @@ func (r *replica) accept(c change) {
 	switch {
 	case r.dead || !r.loaded:
 		return
-	case c.epoch != r.epoch && r.epoch == "" && c.position == 1:
-		r.epoch = c.epoch
+	case c.epoch != r.epoch && r.epoch == "":
+		r.epoch = c.epoch // there was no log yet: this one begins after nothing
 	case c.epoch != r.epoch:
 		r.mend()
 		return
@@ -121,7 +121,7 @@ const (
 	// it, which may be on another connection.
 	gapPatience = 150 * time.Millisecond
 
-	maxAhead = 4096 // changes
+	maxAhead = 1 << 15 // changes
 )
 
 // contradicts reports whether another change than this one has its place: the log lost
@@ -234,14 +234,14 @@ func (r *replica) applyJoined(c *change, m *member, told *record) {
 	if m != nil { // it was here all along: another pod, or this one, wrote it again
 		known := m.Member
 		m.Member, m.joinedN = c.member, c.n
-		r.claimed(m, claim{owner: c.owner, seq: max(c.seq, r.seqOf(m, c.owner)), was: "-"})
+		r.claimed(m, claim{owner: c.owner, seq: max(c.seq, r.seqOf(m, c.owner)), pod: c.pod, was: "-"})
 		if string(known.Data) != string(c.member.Data) {
 			told.Kind = KindUpdated
 			r.deliver(told, m)
 		}
 		return
 	}
-	m = &member{Member: c.member, joinedN: c.n, claim: claim{owner: c.owner, seq: c.seq, was: "-"}}
+	m = &member{Member: c.member, joinedN: c.n, claim: claim{owner: c.owner, seq: c.seq, pod: c.pod, was: "-"}}
 	r.deliver(told, m)
 	r.add(m)
 	if a := r.arrivals[c.owner]; a != nil {
@@ -321,6 +321,13 @@ func (r *replica) arrive(a *arrival, m *member) {
 		a.missed, a.told = r.missed(m, *a.since)
 	}
 	a.done, a.at, a.snapshot = true, r.log.last, r.snapshotNow()
+}
+
+// has reports whether somebody has come in.
+func (r *replica) has(a *arrival) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return a.done
 }
 
 func (r *replica) snapshotNow() Snapshot {

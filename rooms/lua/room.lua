@@ -95,7 +95,7 @@ local function join(id, owner, seq, pod, body)
   end
   redis.call('ZREM', removed, id)
   redis.call('HSET', members, id, body)
-  append('J ' .. owner .. ' ' .. text(seq) .. ' ' .. body)
+  append('J ' .. owner .. ' ' .. text(seq) .. ' ' .. pod .. ' ' .. body)
   hold(id, owner, seq, text(n), pod, '-')
 end
 

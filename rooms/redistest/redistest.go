@@ -264,3 +264,21 @@ func StartSentinel(t testing.TB) *Sentinel {
 
 // URL names the sentinel and the primary's name.
 func (p *Sentinel) URL() string { return p.sentinel.URL() + "?master_name=main" }
+
+// PrimaryOf returns the node that a key is on.
+func (c *Cluster) PrimaryOf(t testing.TB, key string) *Server {
+	t.Helper()
+	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{c.Nodes[0].Addr()}})
+	defer client.Close()
+	node, err := client.MasterForKey(context.Background(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range c.Nodes {
+		if n.Addr() == node.Options().Addr {
+			return n
+		}
+	}
+	t.Fatalf("no node has %s", node.Options().Addr)
+	return nil
+}
