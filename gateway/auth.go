@@ -56,6 +56,9 @@ func (c *conn) auth(ctx context.Context, r request) error {
 			switch {
 			case errors.As(err, &no):
 				refused = append(refused, removedEvent{"removed", room, no.reason})
+			case errors.Is(err, rooms.ErrTakenOver):
+				c.close(CloseTakenOver, "the session was resumed on another socket")
+				return nil
 			case err != nil:
 				// Its places linger. It has to ask again rather than go on
 				// with a part of them.

@@ -232,12 +232,15 @@ func (s *Redis) arrive(ctx context.Context, name string, a *arrival, ask func(*r
 		return err
 	}
 	r.take(ctx, got)
-	if got.status != statusAdrift && !r.has(a) {
+	adrift := got.status == statusAdrift
+	if !adrift && !r.has(a) {
 		// It was done by an attempt whose answer was lost, or in a log that this pod
 		// hasn't seen yet.
-		if err := r.settleNow(ctx); err != nil && ctx.Err() != nil {
+		err := r.settleNow(ctx)
+		if err != nil && ctx.Err() != nil {
 			return fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
+		adrift = err != nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -248,6 +251,8 @@ func (s *Redis) arrive(ctx context.Context, name string, a *arrival, ask func(*r
 		return ErrClosed
 	case a.hold.ended != nil:
 		return a.hold.ended
+	case !adrift:
+		return ErrTakenOver // by another socket, sooner than this pod heard of it
 	}
 	return here(r, a)
 }

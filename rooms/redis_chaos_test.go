@@ -30,6 +30,7 @@ type ears struct {
 	mu       sync.Mutex
 	heard    map[string][]int // by sender
 	others   []string         // joins, updates and leaves
+	order    map[rooms.Cursor]string
 	newest   rooms.Cursor
 	detached error
 }
@@ -42,6 +43,10 @@ func (e *ears) Deliver(entry *rooms.Entry) {
 
 func (e *ears) note(entry *rooms.Entry) {
 	e.newest = entry.Cursor
+	if e.order == nil {
+		e.order = map[rooms.Cursor]string{}
+	}
+	e.order[entry.Cursor] = fmt.Sprint(entry.Kind, entry.From, entry.Member.ID, string(entry.Data))
 	if entry.Kind != rooms.KindSignal {
 		e.others = append(e.others, fmt.Sprint(entry.Kind, " ", entry.Member.ID, " ", entry.Reason))
 		return

@@ -2,6 +2,8 @@ package rooms
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/url"
@@ -21,8 +23,10 @@ import (
 // ?master_name=NAME they are sentinels of a primary of that name. A password of
 // the form @FILE is read from a file.
 //
+// roots are the authorities that may vouch for it over TLS; nil: the system's.
+//
 // Errors don't contain the URL: it may hold a password.
-func DialRedis(ctx context.Context, urls string) (redis.UniversalClient, error) {
+func DialRedis(ctx context.Context, urls string, roots *x509.CertPool) (redis.UniversalClient, error) {
 	var list []string
 	for text := range strings.SplitSeq(urls, ",") {
 		u, err := redisURL(strings.TrimSpace(text))
@@ -31,7 +35,7 @@ func DialRedis(ctx context.Context, urls string) (redis.UniversalClient, error) 
 		}
 		list = append(list, u)
 	}
-	client, err := newRedisClient(list)
+	client, err := newRedisClient(list, roots)
 	if err != nil {
 		return nil, err
 	}
@@ -44,29 +48,31 @@ func DialRedis(ctx context.Context, urls string) (redis.UniversalClient, error) 
 		info, err := single.Info(ctx, "cluster").Result()
 		if err == nil && strings.Contains(info, "cluster_enabled:1") {
 			_ = client.Close()
-			return newClusterClient(list)
+			return newClusterClient(list, roots)
 		}
 	}
 	return client, nil
 }
 
-func newRedisClient(list []string) (redis.UniversalClient, error) {
+func newRedisClient(list []string, roots *x509.CertPool) (redis.UniversalClient, error) {
 	if strings.Contains(list[0], "master_name=") {
 		o, err := redis.ParseFailoverURL(joinAddresses(list))
 		if err != nil {
 			return nil, errBadRedisURL
 		}
+		trust(o.TLSConfig, roots)
 		o.DialTimeout, o.ReadTimeout, o.WriteTimeout = dialTimeout, commandTimeout, commandTimeout
 		o.ContextTimeoutEnabled, o.MaxRetries, o.DialerRetries = true, -1, 1
 		return redis.NewFailoverClient(o), nil
 	}
 	if len(list) > 1 {
-		return newClusterClient(list)
+		return newClusterClient(list, roots)
 	}
 	o, err := redis.ParseURL(list[0])
 	if err != nil {
 		return nil, errBadRedisURL
 	}
+	trust(o.TLSConfig, roots)
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = dialTimeout, commandTimeout, commandTimeout
 	o.ContextTimeoutEnabled, o.MaxRetries, o.DialerRetries = true, -1, 1
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
@@ -78,16 +84,23 @@ const dialTimeout = time.Second
 
 var errBadRedisURL = errors.New("not a Redis URL: write redis://[user:password@]host:port[/db], or rediss:// for TLS")
 
-func newClusterClient(list []string) (redis.UniversalClient, error) {
+func newClusterClient(list []string, roots *x509.CertPool) (redis.UniversalClient, error) {
 	o, err := redis.ParseClusterURL(joinAddresses(list))
 	if err != nil {
 		return nil, errBadRedisURL
 	}
+	trust(o.TLSConfig, roots)
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = dialTimeout, commandTimeout, commandTimeout
 	// Redirections are followed, and nothing else is tried twice.
 	o.ContextTimeoutEnabled, o.MaxRetries, o.MaxRedirects, o.DialerRetries = true, -1, 3, 1
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	return redis.NewClusterClient(o), nil
+}
+
+func trust(c *tls.Config, roots *x509.CertPool) {
+	if c != nil && roots != nil {
+		c.RootCAs = roots
+	}
 }
 
 // joinAddresses makes one URL of several, as the client library wants them.

@@ -34,7 +34,7 @@ func (h *hold) end(why error) { h.ended = why }
 func (h *hold) standing() error {
 	h.room.mu.Lock()
 	defer h.room.mu.Unlock()
-	if h.room.dead {
+	if h.ended == nil && h.room.dead {
 		return ErrClosed
 	}
 	return h.ended

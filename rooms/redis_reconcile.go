@@ -174,7 +174,7 @@ func (r *replica) reclaim(ctx context.Context, epoch string) ([]verdict, error) 
 		}
 		from := h.from
 		if from == "" {
-			from = "-"
+			from = "none" // which no claim says
 		}
 		mine = append(mine, m.ID, h.key, from, r.settled(m), life, body(m.Member))
 		verdicts = append(verdicts, verdict{hold: h})

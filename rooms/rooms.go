@@ -31,8 +31,9 @@ type Rooms interface {
 	// and nobody else sees anything. The member keeps its Data and its place.
 	//
 	// It returns [ErrNoMember] where the member is gone, [ErrRemoved] where it
-	// was put out and may not resume, and [ErrWrongOwner] where m.User or
-	// m.Session isn't what the member joined with.
+	// was put out and may not resume, [ErrWrongOwner] where m.User or m.Session
+	// isn't what the member joined with, and [ErrTakenOver] where another call
+	// resumed it at the same time.
 	Resume(ctx context.Context, room string, m Member, since Cursor, f Follower) (Membership, Resumption, error)
 
 	// Snapshot returns a room as it is now, or [ErrNoRoom] where nobody is in it.

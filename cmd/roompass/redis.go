@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,7 +28,11 @@ func (c *ServeCmd) store(ctx context.Context, log *slog.Logger, registry prometh
 	if err != nil {
 		return nil, usageError{fmt.Errorf("--redis: %w", err)}
 	}
-	client, err := rooms.DialRedis(ctx, urls)
+	roots, err := certPool(c.RedisCA)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--redis-ca: %w", err)}
+	}
+	client, err := rooms.DialRedis(ctx, urls, roots)
 	if err != nil {
 		return nil, fmt.Errorf("--redis: %w", err)
 	}
@@ -70,6 +75,22 @@ func redisURLs(flag string) (string, error) {
 	}
 	text, err := os.ReadFile(path)
 	return strings.TrimSpace(string(text)), err
+}
+
+// certPool reads certificates in PEM; nil where there is no file.
+func certPool(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("%s: no certificate in PEM", file)
+	}
+	return pool, nil
 }
 
 // redisLog has the client library write to our log what it would write to

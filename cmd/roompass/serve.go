@@ -51,6 +51,7 @@ type ServeCmd struct {
 	PodID  string         `help:"This process's name, which no other may have; the host's name where it is not given, with --redis made unique."`
 
 	Redis       string        `help:"Redis 7 or Valkey that the pods share their rooms by; without it this is the only pod. Several URLs are nodes of a cluster; with ?master_name=NAME they are sentinels." placeholder:"URL[,URL...]"`
+	RedisCA     string        `help:"Certificates in PEM that may vouch for Redis over rediss://; the system's where it is not given." placeholder:"FILE"`
 	RedisPrefix string        `default:"roompass:" help:"What all keys in Redis begin with."`
 	Lease       time.Duration `default:"10s" help:"How long a pod that died counts as living."`
 
