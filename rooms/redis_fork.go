@@ -3,6 +3,7 @@ package rooms
 import (
 	"crypto/rand"
 	"encoding/json"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -31,6 +32,7 @@ type forked struct {
 	id, owner string
 	seq       uint64
 	payload   string
+	alias     string // says which of the fork's entries it is
 }
 
 // maxForked is how many bytes of signals wait for Redis, in one room. What is beyond
@@ -106,7 +108,8 @@ func (f *fork) after(name string, n uint64) ([]*record, bool) {
 // queueSignal keeps a signal for the log. The view's lock is held; the fork has told it.
 func (f *fork) queueSignal(from *member, h *hold, seq uint64, to string, data []byte) {
 	payload := signalPayload(h.key, seq, f.name, f.n, from.ID, to, data)
-	f.queue = append(f.queue, forked{from.ID, h.key, seq, payload})
+	alias := fmt.Sprintf("A %s %d - %s %d", h.key, seq, f.name, f.n)
+	f.queue = append(f.queue, forked{from.ID, h.key, seq, payload, alias})
 	f.bytes += len(payload)
 }
 

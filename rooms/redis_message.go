@@ -16,6 +16,7 @@ import (
 //	                    U owner seq body         updated
 //	                    L reason id user         left
 //	                    S owner seq fork k from to data
+//	                    A owner seq - fork k     that signal was told first as number k of a fork
 //	                    T owner pod was id       somebody else's now, beside the log
 //	                    R                        a new log began, beside it
 //
@@ -28,11 +29,11 @@ type change struct {
 	at       time.Time
 
 	kind   byte
-	owner  string // J, U, S: who did it; T: whose it is now
-	seq    uint64 // J, U, S: the how manieth thing that this owner did
+	owner  string // J, U, S, A: who did it; T: whose it is now
+	seq    uint64 // J, U, S, A: the how manieth thing that this owner did
 	member Member // J, U: who; L, T: its ID; L: its User
 	reason Reason
-	fork   string // S: the fork that it was first told in; empty: none
+	fork   string // S, A: the fork that it was first told in; empty: none
 	forkN  uint64
 	from   string
 	to     string
@@ -129,6 +130,14 @@ func (c *change) parsePayload(text string) error {
 		return err
 	case 'U':
 		c.member, err = parseBody(rest)
+		return err
+	case 'A':
+		w, _, ok := words(rest, 3)
+		if !ok {
+			return errBadMessage
+		}
+		c.fork = w[1]
+		c.forkN, err = strconv.ParseUint(w[2], 10, 64)
 		return err
 	case 'S':
 		w, data, ok := words(rest, 4)

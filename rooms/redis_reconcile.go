@@ -209,8 +209,16 @@ func (r *replica) push(ctx context.Context, epoch string) error {
 		if err != nil {
 			return err
 		}
-		if word(answer, 0) == "astray" {
+		switch word(answer, 0) {
+		case "astray":
 			return nil // the caller finds out
+		case "done":
+			// It came in when its answer didn't come out. Those who resume with a
+			// cursor of the fork have seen it.
+			_, err := r.store.evalRoom(ctx, announceScript, r.keys, epoch, 0, "", next.alias)
+			if err != nil {
+				return err
+			}
 		}
 		r.mu.Lock()
 		r.fork.bytes -= len(next.payload)

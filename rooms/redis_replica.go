@@ -345,27 +345,37 @@ func (r *replica) missed(m *member, since Cursor) ([]*Entry, bool) {
 	if base.Epoch != r.epoch || base.N < m.joinedN || !r.log.holds(base.N) {
 		return nil, false
 	}
-	if base.N == r.log.last && r.fork == nil && fork == "" {
-		return nil, true
-	}
-	var missed []*Entry
-	for rec := range r.log.after(base.N) {
-		if rec.IsFor(m.ID) && (rec.fork == "" || rec.fork != fork || rec.forkN > forkN) {
-			missed = append(missed, r.ready(rec))
-		}
-	}
+	recs := slices.Collect(r.log.after(base.N))
 	if r.fork != nil {
 		more, ok := r.fork.after(fork, forkN)
 		if !ok {
 			return nil, false
 		}
-		for _, rec := range more {
-			if rec.IsFor(m.ID) {
-				missed = append(missed, r.ready(rec))
-			}
+		recs = append(recs, more...)
+	}
+	return r.unseen(m.ID, recs, fork, forkN), true
+}
+
+// unseen returns those entries that are for a member which has seen n of a fork.
+func (r *replica) unseen(id string, recs []*record, fork string, n uint64) []*Entry {
+	inFork := func(rec *record) bool { return fork != "" && rec.fork == fork && rec.forkN <= n }
+	type step struct {
+		owner string
+		seq   uint64
+	}
+	told := map[step]bool{}
+	for _, rec := range recs {
+		if rec.Kind == 0 && inFork(rec) {
+			told[step{rec.owner, rec.seq}] = true
 		}
 	}
-	return missed, true
+	var unseen []*Entry
+	for _, rec := range recs {
+		if rec.Kind != 0 && rec.IsFor(id) && !inFork(rec) && !(rec.Kind == KindSignal && told[step{rec.owner, rec.seq}]) {
+			unseen = append(unseen, r.ready(rec))
+		}
+	}
+	return unseen
 }
 
 // fetch reads from the log what the view doesn't keep any more, for a member that came
@@ -388,8 +398,7 @@ func (r *replica) fetch(ctx context.Context, m *member, since Cursor, at uint64)
 	if r.epoch != epoch {
 		return nil, false
 	}
-	var older []*record
-	var missed []*Entry
+	var older, all []*record
 	first := r.log.last - uint64(r.log.kept) // the number before the first that is kept
 	for i := range state.entries {
 		c := &state.entries[i]
@@ -405,10 +414,9 @@ func (r *replica) fetch(ctx context.Context, m *member, since Cursor, at uint64)
 		} else {
 			older = append(older, rec)
 		}
-		if rec.IsFor(m.ID) && (rec.fork == "" || rec.fork != fork || rec.forkN > forkN) {
-			missed = append(missed, r.ready(rec))
-		}
+		all = append(all, rec)
 	}
+	missed := r.unseen(m.ID, all, fork, forkN)
 	r.log.prepend(older, r.store.config.TimeNow())
 	r.store.observe(r.store.config.Observe.GapFilled)
 	return missed, true
