@@ -1,89 +1,38 @@
 // The main job on real input: the built binary, two Chromium tabs in a room, a
 // token that lives ten seconds, and an independent verifier without tolerance.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { existsSync, mkdirSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { createRemoteJWKSet, jwtVerify } from "jose";
-import { chromium } from "playwright-core";
+import { bin, channelsOpen, eventually, freePort, inRoom, isReady, launch, openTab, out, problems, start, stop } from "./harness.mjs";
 
-const bin = process.env.ROOMPASS_BIN;
-const out = process.env.OUT ?? join(import.meta.dirname, "out");
-const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
-assert.ok(bin && existsSync(bin), "set ROOMPASS_BIN to the built binary: make build makes bin/roompass");
-assert.ok(existsSync(executablePath), "Chromium is missing: apt-get install chromium, or set CHROMIUM to yours");
-mkdirSync(out, { recursive: true });
-
-let gateway, browser, base, admin, log = "";
-const problems = [];
-
-async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  server.close();
-  await once(server, "close");
-  return port;
-}
-
-async function eventually(what, look, ms = 20_000) {
-  for (const end = Date.now() + ms; ;) {
-    const got = await look();
-    if (got) return got;
-    if (Date.now() > end) throw new Error(`in vain: ${what}\n${problems.join("\n")}\n${log.slice(-2000)}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
+let gateway, browser, base, admin;
 
 before(async () => {
   const [listen, operator] = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`];
   base = `http://${listen}`;
   admin = `http://${operator}`;
-  gateway = spawn(bin, ["serve", "--dev", "--listen", listen, "--admin-listen", operator, "--token-ttl", "10s", "--token-refresh", "8s"]);
-  for (const stream of [gateway.stdout, gateway.stderr]) stream.on("data", (text) => { log += text; });
-  await eventually("the gateway is ready", () => fetch(`${admin}/readyz`).then((r) => r.ok, () => false));
-  browser = await chromium.launch({
-    executablePath,
-    // Host candidates as addresses: as mDNS names they would need multicast, which a container may not have.
-    args: ["--disable-features=WebRtcHideLocalIpsWithMdns", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-  });
+  gateway = start(bin, ["serve", "--dev", "--listen", listen, "--admin-listen", operator, "--token-ttl", "10s", "--token-refresh", "8s"]);
+  await eventually("the gateway is ready", () => isReady(admin));
+  browser = await launch();
 });
 
 let on = true; // the checks of the tokens go on
 after(async () => {
   on = false;
   await browser?.close();
-  if (gateway && gateway.exitCode === null) {
-    gateway.kill("SIGTERM");
-    const [code] = await once(gateway, "exit");
-    assert.equal(code, 0, `the gateway ended with ${code}:\n${log}`);
-  }
+  if (gateway) assert.equal(await stop(gateway), 0, gateway.log);
 });
 
 /** Notes every timer that the page arms. */
-const watchTimers = () => {
+const watchTimers = (page) => page.addInitScript(() => {
   window.timers = [];
   for (const name of ["setTimeout", "setInterval"]) {
     const original = window[name];
     window[name] = (what, ms, ...rest) => { window.timers.push(ms ?? 0); return original(what, ms, ...rest); };
   }
-};
+});
 
-async function openTab(name, options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1200, height: 860 }, ...options });
-  const page = await context.newPage();
-  await page.addInitScript(watchTimers);
-  page.on("console", (m) => { if (["error", "warning"].includes(m.type())) problems.push(`${name}: ${m.text()}`); });
-  page.on("pageerror", (why) => problems.push(`${name}: ${why.message}`));
-  await page.goto(`${base}/?${new URLSearchParams({ room: "lobby", name })}`);
-  await page.waitForFunction(() => window.roompass?.room.token);
-  return page;
-}
-
-const inRoom = (page, look, ...args) => page.evaluate(look, ...args);
 const state = (page) => inRoom(page, () => {
   const { room, gateway } = window.roompass ?? {};
   return room && { member: room.member, token: room.token?.token, members: room.members.length, state: gateway.state };
@@ -91,8 +40,8 @@ const state = (page) => inRoom(page, () => {
 
 test("two tabs talk for many lifetimes, and no newest token is ever expired", { timeout: 180_000 }, async () => {
   const keys = createRemoteJWKSet(new URL(`${base}/.well-known/jwks.json`));
-  const ann = await openTab("Ann");
-  const bob = await openTab("Bob");
+  const ann = await openTab(browser, base, "Ann", { prepare: watchTimers });
+  const bob = await openTab(browser, base, "Bob", { prepare: watchTimers });
   const tabs = { ann, bob };
 
   // From here on each tab's newest token is checked, whatever else happens.
@@ -129,12 +78,7 @@ test("two tabs talk for many lifetimes, and no newest token is ever expired", { 
   await ann.click("#say button");
   await bob.waitForFunction(() => document.querySelector("#messages")?.textContent.includes("hello from Ann"));
 
-  const channelsOpen = () => eventually("a data channel is open", async () =>
-    (await Promise.all([ann, bob].map((page) => inRoom(page, () => {
-      const { room, mesh } = window.roompass ?? {};
-      return room?.members.some(({ id }) => id !== room.member && mesh.isOpen(id));
-    })))).every(Boolean));
-  await channelsOpen();
+  await channelsOpen(ann, bob);
   await inRoom(bob, () => window.roompass.mesh.send("peer to peer"));
   await ann.waitForFunction(() => window.roompass.mesh.received.some(({ text }) => text === "peer to peer"));
 
@@ -161,7 +105,7 @@ test("two tabs talk for many lifetimes, and no newest token is ever expired", { 
   await bob.waitForFunction(() => window.roompass?.room.token);
   reloading.delete("bob");
   await eventually("Bob is there again", async () => (await state(ann)).members >= 2 && (await state(bob)).members >= 2);
-  await channelsOpen();
+  await channelsOpen(ann, bob);
   await eventually("the Bob from before is gone at once", async () => (await state(ann)).members === 2, 5_000);
 
   await bob.fill("#text", "hello Ann, I am back");

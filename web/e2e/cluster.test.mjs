@@ -1,0 +1,204 @@
+// Three pods over one Redis, behind a balancer that deals sockets out in turn: to two tabs and
+// two hundred more clients they are one. They are restarted one after the other, one is killed,
+// and Redis is emptied, and nobody sees anything of it.
+import assert from "node:assert/strict";
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { bin, channelsOpen, eventually, freePort, inRoom, isReady, launch, openTab, problems, sleep, start, stop } from "./harness.mjs";
+
+const clients = 200, perRoom = 10;
+const dir = mkdtempSync(join(tmpdir(), "roompass-"));
+const pods = [];
+let redis, balancer, browser, base, redisPort;
+
+const cli = async (...args) => {
+  const program = start("redis-cli", ["-p", redisPort, ...args]);
+  await new Promise((resolve) => program.on("close", resolve));
+  return program.log.trim();
+};
+
+async function startPod(pod) {
+  pod.program = start(bin, ["serve", "--dev", "--key", join(dir, "key.pem"), "--redis", `redis://127.0.0.1:${redisPort}`,
+    "--pod-id", pod.name, "--listen", pod.listen, "--admin-listen", pod.operator,
+    "--token-ttl", "12s", "--token-refresh", "8s", "--drain", "3s", "--max-unauthenticated", "1000"]);
+  await eventually(`${pod.name} is ready`, () => isReady(`http://${pod.operator}`));
+}
+
+/** A counter of a pod; 0 where it isn't there. */
+async function metric(pod, name) {
+  const text = await (await fetch(`http://${pod.operator}/metrics`)).text();
+  return Number(new RegExp(`^${name} (\\S+)$`, "m").exec(text)?.[1] ?? 0);
+}
+
+before(async () => {
+  redisPort = await freePort();
+  redis = start("redis-server", ["--port", redisPort, "--bind", "127.0.0.1", "--save", "", "--dir", dir]);
+  await eventually("Redis answers", async () => await cli("ping") === "PONG");
+  assert.equal(await stop(start(bin, ["keygen", "--out", dir]), 0) ?? 0, 0);
+  for (let i = 0; i < 3; i++) {
+    const pod = { name: `pod${i}`, listen: `127.0.0.1:${await freePort()}`, operator: `127.0.0.1:${await freePort()}` };
+    pods.push(pod);
+    await startPod(pod);
+  }
+  const port = await freePort();
+  base = `http://127.0.0.1:${port}`;
+  writeFileSync(join(dir, "haproxy.cfg"), `
+defaults
+  mode http
+  timeout connect 1s
+  timeout client 60s
+  timeout server 60s
+  timeout tunnel 1h
+  option redispatch
+  retries 3
+frontend public
+  bind 127.0.0.1:${port}
+  default_backend pods
+backend pods
+  balance roundrobin
+  option httpchk GET /readyz
+  default-server check inter 100ms fall 1 rise 1
+${pods.map(({ name, listen, operator }) => `  server ${name} ${listen} port ${operator.split(":")[1]}`).join("\n")}
+`);
+  balancer = start("haproxy", ["-f", join(dir, "haproxy.cfg"), "-db"]);
+  await eventually("the balancer answers", () => fetch(`${base}/client.js`).then((r) => r.ok, () => false));
+  browser = await launch();
+});
+
+after(async () => {
+  await browser?.close();
+  for (const program of [balancer, ...pods.map((pod) => pod.program), redis]) await stop(program, "SIGKILL");
+});
+
+/** Makes the two hundred, in rooms of ten, each of whom counts aloud and notes what it hears. */
+const crowd = (page) => page.evaluate(async ([clients, perRoom]) => {
+  const { connect } = await import("/client.js");
+  const url = new URL("/ws", location.href);
+  url.protocol = "ws:";
+  const crowd = window.crowd = { all: [], wrong: [], on: true };
+  for (let i = 0; i < clients; i++) {
+    const gateway = connect(url, { credential: `user${i}` });
+    const room = await gateway.join(`room${Math.floor(i / perRoom)}`);
+    const c = { gateway, room, said: [], unsure: new Set(), heard: {}, next: 0, connected: 0 };
+    gateway.addEventListener("state", ({ state, code, reason }) => {
+      if (state === "connected") c.connected++;
+      if (state === "closed" && crowd.on) crowd.wrong.push(`user${i} closed: ${code} ${reason}`);
+    });
+    room.addEventListener("signal", ({ from, data }) => (c.heard[from] ??= []).push(data));
+    room.addEventListener("removed", ({ reason }) => crowd.wrong.push(`user${i} removed: ${reason}`));
+    crowd.all.push(c);
+  }
+  const late = (i) => crowd.wrong.push(`user${i} holds a token that expired ${Math.round(performance.now() - crowd.all[i].room.token.receivedAt - crowd.all[i].room.token.expiresIn)} ms ago`);
+  crowd.tokens = setInterval(() => crowd.all.forEach(({ room: { token } }, i) => { if (performance.now() >= token.receivedAt + token.expiresIn) late(i); }), 100);
+}, [clients, perRoom]);
+
+/** Has them begin, when all are in. */
+const begin = (page) => page.evaluate(() => {
+  const { crowd } = window;
+  crowd.all.forEach((c, i) => {
+    for (const type of ["left", "joined", "gap"]) {
+      c.room.addEventListener(type, ({ member }) => crowd.wrong.push(`user${i} saw ${type} ${member?.user ?? ""}`));
+    }
+    const count = () => {
+      if (!crowd.on) return;
+      const n = c.next++;
+      c.room.signal(undefined, n).then(
+        () => c.said.push(n),
+        (why) => { if (why.code === "lost") c.unsure.add(n); else if (why.code !== "unavailable") crowd.wrong.push(`user${i}: ${why.code} ${why.message}`); });
+      setTimeout(count, 1000);
+    };
+    setTimeout(count, (i % 100) * 10);
+  });
+});
+
+/** Has them stop, and checks who heard what. */
+async function end(page) {
+  await page.evaluate(() => { window.crowd.on = false; });
+  await sleep(3000);
+  return page.evaluate(() => {
+    const { crowd } = window;
+    clearInterval(crowd.tokens);
+    let heard = 0;
+    const byMember = new Map(crowd.all.map((c) => [c.room.member, c]));
+    for (const c of crowd.all) {
+      if (c.room.members.length !== 10) crowd.wrong.push(`${c.room.name} has ${c.room.members.length} members`);
+      for (const { id } of c.room.members) {
+        const from = byMember.get(id);
+        if (!from || from === c) continue;
+        const got = c.heard[id] ?? [];
+        heard += got.length;
+        const sure = got.filter((n) => !from.unsure.has(n));
+        if (sure.join() !== from.said.join() || got.some((n, i) => i && n <= got[i - 1])) {
+          crowd.wrong.push(`${c.gateway.user} heard of ${from.gateway.user}: ${got.join()}; it said ${from.said.join()}, perhaps ${[...from.unsure].join()}`);
+        }
+      }
+    }
+    return { wrong: crowd.wrong, heard, said: crowd.all.reduce((sum, c) => sum + c.said.length, 0), sockets: crowd.all.reduce((sum, c) => sum + c.connected, 0) };
+  });
+}
+
+test("three pods are one to two tabs and two hundred clients, whatever happens to them", { timeout: 300_000 }, async () => {
+  // A browser says so on the console when a pod is killed under its socket.
+  const quiet = [/WebSocket connection to/];
+  const ann = await openTab(browser, base, "Ann", { quiet });
+  const bob = await openTab(browser, base, "Bob", { quiet });
+  await channelsOpen(ann, bob);
+  for (const page of [ann, bob]) {
+    await inRoom(page, () => {
+      window.seen = [];
+      window.words = [];
+      const { room, gateway } = window.roompass;
+      for (const type of ["left", "joined", "gap"]) room.addEventListener(type, ({ member }) => window.seen.push(`${type} ${member?.user}`));
+      room.addEventListener("signal", ({ data }) => { if (data?.n !== undefined) window.words.push(data.n); });
+      gateway.addEventListener("state", ({ state }) => { if (state === "closed") window.seen.push(state); });
+    });
+  }
+  const page = await (await browser.newContext()).newPage();
+  page.on("pageerror", (why) => problems.push(`the crowd: ${why.message}`));
+  await page.goto(`${base}/?room=none`);
+  await crowd(page);
+  await eventually("all see all", () => page.evaluate(() => window.crowd.all.every(({ room }) => room.members.length === 10)));
+  const shares = await Promise.all(pods.map((pod) => metric(pod, "roompass_connections")));
+  assert.ok(shares.every((n) => n > 50), `the pods have ${shares} sockets`);
+  await begin(page);
+  let n = 0;
+  const speak = async () => {
+    const numbers = [++n, ++n];
+    await inRoom(ann, (numbers) => Promise.all(numbers.map((n) => window.roompass.room.signal(undefined, { n }))), numbers);
+  };
+  await speak();
+  await sleep(2000);
+
+  // A rolling restart.
+  for (const pod of pods) {
+    assert.equal(await metric(pod, "roompass_token_lapses_total"), 0);
+    assert.equal(await stop(pod.program), 0, pod.program.log);
+    await speak();
+    await startPod(pod);
+    await sleep(500);
+  }
+  // One is killed, and comes back.
+  await sleep(2000);
+  await stop(pods[0].program, "SIGKILL");
+  await speak();
+  await sleep(1000);
+  await startPod(pods[0]); // it waits for its own lease to run out
+  await speak();
+  // Redis forgets everything.
+  await cli("flushall");
+  await sleep(3000);
+  await speak();
+
+  const { wrong, heard, said, sockets } = await end(page);
+  assert.deepEqual(wrong.slice(0, 20), []);
+  assert.ok(heard > said * 8, `${heard} were heard of ${said}`);
+  assert.ok(sockets > 3 * clients, `only ${sockets} sockets were opened: did anybody have to move?`);
+  for (const tab of [ann, bob]) assert.deepEqual(await inRoom(tab, () => window.seen), []);
+  assert.deepEqual(await inRoom(bob, () => window.words), Array.from({ length: n }, (_, i) => i + 1));
+  await inRoom(bob, () => window.roompass.mesh.send("still here"));
+  await ann.waitForFunction(() => window.roompass.mesh.received.some(({ text }) => text === "still here"));
+  for (const pod of pods) assert.equal(await metric(pod, "roompass_token_lapses_total"), 0, pod.name);
+  assert.deepEqual(problems, []);
+});
