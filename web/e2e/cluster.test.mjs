@@ -51,7 +51,7 @@ defaults
   timeout client 60s
   timeout server 60s
   timeout tunnel 1h
-  option redispatch
+  option redispatch 1
   retries 3
 frontend public
   bind 127.0.0.1:${port}
@@ -81,17 +81,20 @@ const crowd = (page) => page.evaluate(async ([clients, perRoom]) => {
   for (let i = 0; i < clients; i++) {
     const gateway = connect(url, { credential: `user${i}` });
     const room = await gateway.join(`room${Math.floor(i / perRoom)}`);
-    const c = { gateway, room, said: [], unsure: new Set(), heard: {}, next: 0, connected: 0 };
+    const c = { gateway, room, said: [], unsure: new Set(), heard: {}, next: 0 };
     gateway.addEventListener("state", ({ state, code, reason }) => {
-      if (state === "connected") c.connected++;
       if (state === "closed" && crowd.on) crowd.wrong.push(`user${i} closed: ${code} ${reason}`);
     });
     room.addEventListener("signal", ({ from, data }) => (c.heard[from] ??= []).push(data));
     room.addEventListener("removed", ({ reason }) => crowd.wrong.push(`user${i} removed: ${reason}`));
     crowd.all.push(c);
   }
-  const late = (i) => crowd.wrong.push(`user${i} holds a token that expired ${Math.round(performance.now() - crowd.all[i].room.token.receivedAt - crowd.all[i].room.token.expiresIn)} ms ago`);
-  crowd.tokens = setInterval(() => crowd.all.forEach(({ room: { token } }, i) => { if (performance.now() >= token.receivedAt + token.expiresIn) late(i); }), 100);
+  // Chromium makes one page wait for seconds between sockets when many of its sockets have failed, so
+  // those of the crowd who are just coming back may be late; the tabs, which have few, may not.
+  crowd.tokens = setInterval(() => crowd.all.forEach(({ gateway, room: { token } }, i) => {
+    const late = Math.round(performance.now() - token.receivedAt - token.expiresIn);
+    if (late >= 0 && gateway.state === "connected") crowd.wrong.push(`user${i} holds a token that expired ${late} ms ago`);
+  }), 100);
 }, [clients, perRoom]);
 
 /** Has them begin, when all are in. */
@@ -135,7 +138,7 @@ async function end(page) {
         }
       }
     }
-    return { wrong: crowd.wrong, heard, said: crowd.all.reduce((sum, c) => sum + c.said.length, 0), sockets: crowd.all.reduce((sum, c) => sum + c.connected, 0) };
+    return { wrong: crowd.wrong, heard, said: crowd.all.reduce((sum, c) => sum + c.said.length, 0) };
   });
 }
 
@@ -153,6 +156,7 @@ test("three pods are one to two tabs and two hundred clients, whatever happens t
       for (const type of ["left", "joined", "gap"]) room.addEventListener(type, ({ member }) => window.seen.push(`${type} ${member?.user}`));
       room.addEventListener("signal", ({ data }) => { if (data?.n !== undefined) window.words.push(data.n); });
       gateway.addEventListener("state", ({ state }) => { if (state === "closed") window.seen.push(state); });
+      setInterval(() => { if (performance.now() >= room.token.receivedAt + room.token.expiresIn) window.seen.push("an expired token"); }, 50);
     });
   }
   const page = await (await browser.newContext()).newPage();
@@ -191,10 +195,11 @@ test("three pods are one to two tabs and two hundred clients, whatever happens t
   await sleep(3000);
   await speak();
 
-  const { wrong, heard, said, sockets } = await end(page);
+  const { wrong, heard, said } = await end(page);
   assert.deepEqual(wrong.slice(0, 20), []);
   assert.ok(heard > said * 8, `${heard} were heard of ${said}`);
-  assert.ok(sockets > 3 * clients, `only ${sockets} sockets were opened: did anybody have to move?`);
+  const moved = await Promise.all(pods.map((pod) => metric(pod, "roompass_members_taken_over_total")));
+  assert.ok(moved.reduce((sum, n) => sum + n) > clients / 4, `only ${moved} members moved`);
   for (const tab of [ann, bob]) assert.deepEqual(await inRoom(tab, () => window.seen), []);
   assert.deepEqual(await inRoom(bob, () => window.words), Array.from({ length: n }, (_, i) => i + 1));
   await inRoom(bob, () => window.roompass.mesh.send("still here"));
