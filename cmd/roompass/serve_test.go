@@ -2,14 +2,18 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/roompass/roompass/rooms/redistest"
 )
 
 func TestServeRefusesWhatCannotBeMeant(t *testing.T) {
@@ -46,11 +50,17 @@ func TestServeRefusesWhatCannotBeMeant(t *testing.T) {
 		{"serve --dev --pong=-1s", "--pong"},
 		{"serve --dev --queue-bytes=-1", "--queue-bytes"},
 		{"serve --dev --log-format xml", "--log-format"},
+		{"serve --dev --lease 1ms", "--lease"},
+		{"serve --dev --redis-prefix {", "--redis-prefix"},
+		{"serve --dev --redis @/no/such/file", "--redis"},
+		{"serve --dev --redis redis://127.0.0.1:1 --redis-ca /no/such/file", "--redis-ca"},
+		{"serve --dev --redis redis://:secret@127.0.0.1:1", "redis doesn't answer"},
+		{"serve --dev --redis nonsense", "not a Redis URL"},
 	} {
 		t.Run(test.args, func(t *testing.T) {
 			got := roompass(t, "", strings.Fields(test.args)...)
 			code := exitUsage
-			if strings.HasSuffix(test.args, "nonsense") {
+			if strings.HasSuffix(test.args, "nonsense") || strings.HasSuffix(test.args, "secret@127.0.0.1:1") {
 				code = exitFailed // only the system knows that it can't
 			}
 			got.wantsOneSentence(t, code, test.says)
@@ -60,8 +70,15 @@ func TestServeRefusesWhatCannotBeMeant(t *testing.T) {
 
 // served is a gateway that runs until its test ends, or stop is called.
 type served struct {
-	url  string
-	stop func() outcome
+	url      string
+	operator string // its URL too
+	stop     func() outcome
+}
+
+// loopback is an address that nobody listens on.
+func loopback(t *testing.T) string {
+	t.Helper()
+	return fmt.Sprint("127.0.0.1:", redistest.FreePort(t))
 }
 
 var greeted = regexp.MustCompile(`http://127\.0\.0\.1:\d+`)
@@ -71,11 +88,12 @@ func serveDev(t *testing.T, args ...string) served {
 	ctx, interrupt := context.WithCancel(t.Context())
 	stdout, out := io.Pipe()
 	stderr := &strings.Builder{}
+	operator := loopback(t)
 	var code int
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		args := append([]string{"serve", "--dev", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"}, args...)
+		args := append([]string{"serve", "--dev", "--listen", "127.0.0.1:0", "--admin-listen", operator}, args...)
 		code = run(ctx, args, strings.NewReader(""), out, stderr)
 		out.Close()
 	}()
@@ -88,7 +106,8 @@ func serveDev(t *testing.T, args ...string) served {
 		t.Fatalf("serve ended with %d: %s", code, stderr)
 	}
 	return served{
-		url: greeted.FindString(string(greeting[:n])),
+		url:      greeted.FindString(string(greeting[:n])),
+		operator: "http://" + operator,
 		stop: func() outcome {
 			interrupt()
 			<-ended
@@ -173,4 +192,31 @@ func TestServeTakesItsFlagsFromTheFile(t *testing.T) {
 	if !strings.Contains(got.stderr, `"token_ttl":20000000000`) {
 		t.Errorf("log:\n%s", got.stderr)
 	}
+}
+
+// look asks the operator's listener.
+func (s served) look(t *testing.T, path string) (int, string) {
+	t.Helper()
+	response, err := http.Get(s.operator + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(text)
+}
+
+func (s served) readiness(t *testing.T) int {
+	t.Helper()
+	code, _ := s.look(t, "/readyz")
+	return code
+}
+
+func (s served) counts(t *testing.T, line string) bool {
+	t.Helper()
+	_, text := s.look(t, "/metrics")
+	return slices.Contains(strings.Split(text, "\n"), line)
 }

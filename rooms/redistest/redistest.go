@@ -74,7 +74,7 @@ func (s *Server) URL() string { return "redis://" + s.Addr() }
 // Restart starts the server again, empty, and waits until it answers.
 func (s *Server) Restart() {
 	s.t.Helper()
-	s.run("redis-server", append([]string{
+	s.run(append([]string{
 		"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
 		"--dir", s.dir, "--enable-debug-command", "yes",
 	}, s.args...)...)
@@ -84,12 +84,12 @@ func (s *Server) Restart() {
 	})
 }
 
-// run starts a program of Redis.
-func (s *Server) run(program string, args ...string) {
+// run starts redis-server.
+func (s *Server) run(args ...string) {
 	s.t.Helper()
-	path, err := exec.LookPath(program)
+	path, err := exec.LookPath("redis-server")
 	if err != nil {
-		s.t.Fatalf("%s is missing: apt-get install redis-server redis-sentinel, or make tools", program)
+		s.t.Fatal("redis-server is missing: apt-get install redis-server, or make tools")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -253,7 +253,7 @@ func StartSentinel(t testing.TB) *Sentinel {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.run("redis-sentinel", file)
+	s.run(file, "--sentinel")
 	t.Cleanup(s.Kill)
 	s.Eventually("the sentinel knows the replica", func() bool {
 		return strings.Contains(s.try("SENTINEL", "REPLICAS", "main"), strconv.Itoa(p.Replica.port))
