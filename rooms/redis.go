@@ -97,6 +97,7 @@ type Redis struct {
 	ended  bool
 	goes   sync.WaitGroup
 	mends  chan struct{} // places for rooms that are being reconciled
+	turns  chan struct{} // places for steps that Redis is asked for
 }
 
 var (
@@ -121,7 +122,7 @@ func NewRedis(ctx context.Context, c RedisConfig) (*Redis, error) {
 		config: c, client: c.Client,
 		lingering: lingering{wake: make(chan struct{}, 1)},
 		rooms:     map[string]*replica{}, shards: map[string]*shard{},
-		mends: make(chan struct{}, 16),
+		mends: make(chan struct{}, 16), turns: make(chan struct{}, atOnce),
 	}
 	s.cluster, _ = c.Client.(*redis.ClusterClient)
 	s.ctx, s.quit = context.WithCancel(context.Background())
@@ -430,19 +431,26 @@ func (s *Redis) ask(ctx context.Context, name string, what script, args ...any) 
 	if err != nil {
 		return outcome{}, err
 	}
-	if r != nil {
-		defer s.exit(r)
+	if r == nil {
+		answer, err := s.evalRoom(ctx, what, newRoomKeys(s.config.Prefix, name), "", 0, args...)
+		if err != nil {
+			return outcome{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		return outcome{status: word(answer, 0)}, nil
 	}
-	answer, err := s.evalRoom(ctx, what, newRoomKeys(s.config.Prefix, name), "", 0, args...)
-	if err != nil {
-		return outcome{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	defer s.exit(r)
+	got, err := r.try(ctx, what, "", args...)
+	switch {
+	case err != nil:
+		return outcome{}, err
+	case got.status == statusAdrift:
+		return outcome{}, ErrUnavailable
+	case got.where == "":
+		return got, nil
 	}
-	got := outcome{status: word(answer, 0), where: word(answer, 1)}
-	if r != nil && got.where != "" {
-		if head, _, ok := words(got.where+" ", 4); ok {
-			if c, err := parseHead(head); err == nil {
-				r.await(ctx, c) // it comes by the channel
-			}
+	if head, _, ok := words(got.where+" ", 4); ok {
+		if c, err := parseHead(head); err == nil {
+			r.await(ctx, c) // it comes by the channel
 		}
 	}
 	return got, nil
@@ -470,7 +478,7 @@ func (s *Redis) Outage() (longest time.Duration) {
 			longest = max(longest, time.Since(time.Unix(0, h.since.Load())), 1)
 		}
 	}
-	return longest
+	return max(longest, s.pod.overdue())
 }
 
 // countOutage counts the time for which Redis is out of reach.
@@ -501,14 +509,14 @@ func (s *Redis) Close() error {
 		s.goes.Wait()
 		return nil
 	}
-	_, members := s.Count()
 	s.goesMu.Lock()
 	s.ended = true
 	s.goesMu.Unlock()
 	s.quit()
 	s.goes.Wait()
-	s.pod.retire(context.Background(), members == 0)
-	for _, r := range s.all() {
+	open := s.all()
+	s.pod.retire(context.Background(), len(open) == 0 && !s.pod.fosters())
+	for _, r := range open {
 		r.mu.Lock() // whoever is inside gets out first
 		r.dead = true
 		r.releaseAll()

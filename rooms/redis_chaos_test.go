@@ -36,6 +36,8 @@ type ears struct {
 	detached error
 }
 
+func newEars() *ears { return &ears{heard: map[string][]int{}} }
+
 func (e *ears) Deliver(entry *rooms.Entry) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -126,8 +128,14 @@ func newWorld(t *testing.T, urls []string, cfg rooms.Config) *world {
 
 func startPod(t *testing.T, url, name string, cfg rooms.Config) *rooms.Redis {
 	t.Helper()
-	client := dial(t, url)
-	r, err := rooms.NewRedis(t.Context(), rooms.RedisConfig{Config: cfg, Client: client, Pod: name, Logger: testLogger().With("pod", name)})
+	return startPodWith(t, rooms.RedisConfig{Config: cfg, Pod: name}, url)
+}
+
+func startPodWith(t *testing.T, c rooms.RedisConfig, url string) *rooms.Redis {
+	t.Helper()
+	c.Client = dial(t, url)
+	c.Logger = testLogger().With("pod", c.Pod)
+	r, err := rooms.NewRedis(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +161,7 @@ const hall = "hall"
 
 func (w *world) join(pod int, id string) *voice {
 	w.t.Helper()
-	v := &voice{ears: &ears{heard: map[string][]int{}}, pod: pod, member: rooms.Member{ID: id, User: "u-" + id, Session: "s-" + id}}
+	v := &voice{ears: newEars(), pod: pod, member: rooms.Member{ID: id, User: "u-" + id, Session: "s-" + id}}
 	hold, snapshot, err := w.pods[pod].Join(w.t.Context(), hall, v.member, v.ears)
 	if err != nil {
 		w.t.Fatal(err)
@@ -585,7 +593,7 @@ func TestResumeDuringAnOutageAndAfterIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	say(b, 2)
-	if _, _, err := w.pods[0].Join(t.Context(), "another", rooms.Member{ID: "x"}, &ears{heard: map[string][]int{}}); err != nil {
+	if _, _, err := w.pods[0].Join(t.Context(), "another", rooms.Member{ID: "x"}, newEars()); err != nil {
 		t.Errorf("a join while Redis is away: %v", err)
 	}
 	if err := w.pods[0].Remove(t.Context(), hall, "b0", rooms.ReasonKicked); !errors.Is(err, rooms.ErrUnavailable) {

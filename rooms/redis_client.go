@@ -61,7 +61,7 @@ func newRedisClient(list []string, roots *x509.CertPool) (redis.UniversalClient,
 			return nil, errBadRedisURL
 		}
 		trust(o.TLSConfig, roots)
-		o.DialTimeout, o.ReadTimeout, o.WriteTimeout = dialTimeout, commandTimeout, commandTimeout
+		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolSize = dialTimeout, commandTimeout, commandTimeout, poolSize
 		o.ContextTimeoutEnabled, o.MaxRetries, o.DialerRetries = true, -1, 1
 		return redis.NewFailoverClient(o), nil
 	}
@@ -73,11 +73,15 @@ func newRedisClient(list []string, roots *x509.CertPool) (redis.UniversalClient,
 		return nil, errBadRedisURL
 	}
 	trust(o.TLSConfig, roots)
-	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = dialTimeout, commandTimeout, commandTimeout
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolSize = dialTimeout, commandTimeout, commandTimeout, poolSize
 	o.ContextTimeoutEnabled, o.MaxRetries, o.DialerRetries = true, -1, 1
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	return redis.NewClient(o), nil
 }
+
+// poolSize is how many connections there are at most: some are left when all steps that are done
+// at once have theirs.
+const poolSize = atOnce + 16
 
 // dialTimeout is how long a connection to Redis may take.
 const dialTimeout = time.Second
@@ -90,7 +94,7 @@ func newClusterClient(list []string, roots *x509.CertPool) (redis.UniversalClien
 		return nil, errBadRedisURL
 	}
 	trust(o.TLSConfig, roots)
-	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = dialTimeout, commandTimeout, commandTimeout
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolSize = dialTimeout, commandTimeout, commandTimeout, poolSize
 	// Redirections are followed, and nothing else is tried twice.
 	o.ContextTimeoutEnabled, o.MaxRetries, o.MaxRedirects, o.DialerRetries = true, -1, 3, 1
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}

@@ -167,7 +167,7 @@ func TestDialOverTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	if _, _, err := p.Join(t.Context(), hall, rooms.Member{ID: "a"}, &ears{heard: map[string][]int{}}); err != nil {
+	if _, _, err := p.Join(t.Context(), hall, rooms.Member{ID: "a"}, newEars()); err != nil {
 		t.Error(err)
 	}
 }

@@ -3,10 +3,10 @@ package rooms
 import (
 	"crypto/rand"
 	"encoding/json"
-	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // A fork is what happens in a room on this pod while Redis can't be reached. Its
@@ -21,18 +21,30 @@ type fork struct {
 	name    string
 	n       uint64 // entries so far
 	entries []*record
-	dropped uint64 // entries that aren't kept any more
+	dropped uint64        // entries that aren't kept any more
+	told    map[step]bool // signals and updates of its members, which the log has too, or will
 	queue   []forked
 	bytes   int // in the queue
-	began   time.Time
+	steps   int // joins, updates and resumptions so far: they are written by reclaiming
 }
 
-// forked is a signal that the log doesn't have yet.
+// step names one thing that an owner did.
+type step struct {
+	owner string
+	seq   uint64
+}
+
+// forked is what has to be pushed to the log; see lua/push.lua.
 type forked struct {
+	kind      byte // S, A or L
 	id, owner string
 	seq       uint64
 	payload   string
-	alias     string // says which of the fork's entries it is
+}
+
+func (f *fork) push(q forked) {
+	f.queue = append(f.queue, q)
+	f.bytes += len(q.payload)
 }
 
 // maxForked is how many bytes of signals wait for Redis, in one room. What is beyond
@@ -42,11 +54,41 @@ const maxForked = 4 << 20
 // forkNow begins a fork if there is none. The view's lock is held.
 func (r *replica) forkNow() *fork {
 	if r.fork == nil {
-		r.fork = &fork{name: rand.Text()[:5], began: r.store.config.TimeNow()}
+		r.fork = &fork{name: rand.Text()[:5], told: map[step]bool{}}
 		r.mend()
+		for _, position := range slices.Sorted(maps.Keys(r.ahead)) {
+			c := r.ahead[position]
+			r.tellApart(&c)
+		}
 		r.releaseAll()
 	}
 	return r.fork
+}
+
+// tellApart tells those on this pod of what a member of this pod did, which the log has, but
+// after something that isn't known here. It comes before what that member does in the fork.
+func (r *replica) tellApart(c *change) {
+	id := c.from
+	if c.kind == 'U' {
+		id = c.member.ID
+	}
+	m := r.byID[id]
+	if c.kind != 'S' && c.kind != 'U' || m == nil || !r.owns(m) || m.claim.owner != c.owner || c.seq <= m.claim.seq {
+		return
+	}
+	m.claim.seq = c.seq
+	if c.kind == 'U' {
+		m.Member = c.member
+	}
+	r.tell(c.entry(r.name), m)
+	f := r.fork
+	f.told[step{c.owner, c.seq}] = true
+	f.push(forked{'A', id, c.owner, c.seq, aliasPayload(c.owner, c.seq, f.name, f.n)})
+}
+
+// toldApart reports whether a change was told in the fork.
+func (r *replica) toldApart(c *change) bool {
+	return r.fork != nil && r.fork.told[step{c.owner, c.seq}]
 }
 
 // cursorNow is the place that a follower is at. The view's lock is held.
@@ -93,13 +135,13 @@ func (r *replica) tell(e Entry, cause *member) {
 	r.deliver(rec, cause)
 }
 
-// after returns the entries that a client hasn't seen, which saw n of the fork of that
-// name. false: they aren't all kept.
-func (f *fork) after(name string, n uint64) ([]*record, bool) {
+// after returns the entries that a member's client hasn't seen, which saw n of the fork of that
+// name. false: they aren't all kept, or it can't have seen so little.
+func (f *fork) after(name string, n uint64, m *member) ([]*record, bool) {
 	if name != f.name {
 		n = 0
 	}
-	if n < f.dropped || n > f.n {
+	if n < f.dropped || n > f.n || m.forkedIn == f.name && n < m.forkedN {
 		return nil, false
 	}
 	return f.entries[n-f.dropped:], true
@@ -107,17 +149,15 @@ func (f *fork) after(name string, n uint64) ([]*record, bool) {
 
 // queueSignal keeps a signal for the log. The view's lock is held; the fork has told it.
 func (f *fork) queueSignal(from *member, h *hold, seq uint64, to string, data []byte) {
-	payload := signalPayload(h.key, seq, f.name, f.n, from.ID, to, data)
-	alias := fmt.Sprintf("A %s %d - %s %d", h.key, seq, f.name, f.n)
-	f.queue = append(f.queue, forked{from.ID, h.key, seq, payload, alias})
-	f.bytes += len(payload)
+	f.told[step{h.key, seq}] = true
+	f.push(forked{'S', from.ID, h.key, seq, signalPayload(h.key, seq, f.name, f.n, from.ID, to, data)})
 }
 
 // settled is the sequence up to which all that m did is in the log, or was there.
 func (r *replica) settled(m *member) uint64 {
 	if r.fork != nil {
 		for _, q := range r.fork.queue {
-			if q.owner == m.claim.owner {
+			if q.kind == 'S' && q.owner == m.claim.owner {
 				return q.seq - 1
 			}
 		}
@@ -129,19 +169,21 @@ func (r *replica) settled(m *member) uint64 {
 func (r *replica) joinHere(a *arrival) error {
 	m := r.byID[a.member.ID]
 	switch {
-	case m != nil && m.claim.owner == a.hold.key: // it was applied meanwhile
+	case r.still:
+		return ErrUnavailable
 	case m != nil:
 		return ErrAlreadyMember
 	case r.store.config.MaxMembers > 0 && len(r.byID) >= r.store.config.MaxMembers:
 		return ErrRoomFull
 	}
-	r.forkNow()
+	r.forkNow().steps++
 	if !r.loaded {
 		a.hold.from = "*" // it may be there, but for the linger of its last socket
 	}
 	m = &member{Member: a.member, joinedN: r.log.last, claim: claim{owner: a.hold.key, was: "-"}}
 	r.tell(Entry{Kind: KindJoined, Member: a.member}, m)
 	r.add(m)
+	m.forkedIn, m.forkedN = r.fork.name, r.fork.n
 	r.arrive(a, m)
 	return nil
 }
@@ -151,12 +193,14 @@ func (r *replica) joinHere(a *arrival) error {
 func (r *replica) takeHere(a *arrival) error {
 	m := r.byID[a.member.ID]
 	switch {
+	case r.still:
+		return ErrUnavailable
 	case m == nil:
 		return ErrNoMember
 	case m.User != a.member.User || m.Session != a.member.Session:
 		return ErrWrongOwner
 	}
-	r.forkNow()
+	r.forkNow().steps++
 	a.hold.from = m.claim.owner
 	if before := r.own[m.ID]; before != nil && before.from != "" {
 		a.hold.from = before.from
@@ -171,6 +215,12 @@ func (r *replica) takeHere(a *arrival) error {
 // come in: then it is kept, whatever becomes of it.
 func (r *replica) signalHere(h *hold, seq uint64, to string, data json.RawMessage, sent bool) error {
 	m := h.member
+	if m.claim.owner == h.key && seq <= m.claim.seq {
+		return nil // it came in, and was told already
+	}
+	if r.still && !sent {
+		return ErrUnavailable
+	}
 	if to != "" && !sent {
 		recipient := r.byID[to]
 		if recipient == nil {
@@ -193,15 +243,33 @@ func (r *replica) signalHere(h *hold, seq uint64, to string, data json.RawMessag
 	return nil
 }
 
-// updateHere updates without Redis.
-func (r *replica) updateHere(h *hold, seq uint64, data json.RawMessage) {
-	h.member.Data = data
-	h.member.claim.seq = seq
-	r.tell(Entry{Kind: KindUpdated, Member: h.member.Member}, h.member)
+// updateHere updates without Redis. sent says that it was sent there and may have come in.
+func (r *replica) updateHere(h *hold, seq uint64, data json.RawMessage, sent bool) error {
+	m := h.member
+	if m.claim.owner == h.key && seq <= m.claim.seq {
+		return nil // it came in, and was told already
+	}
+	if r.still && !sent {
+		return ErrUnavailable
+	}
+	f := r.forkNow()
+	f.steps++
+	f.told[step{h.key, seq}] = true
+	m.Data = data
+	m.claim.seq = seq
+	r.tell(Entry{Kind: KindUpdated, Member: m.Member}, m)
+	return nil
 }
 
 // leaveHere takes a member of this pod out without Redis.
-func (r *replica) leaveHere(m *member, why Reason) {
+func (r *replica) leaveHere(h *hold, why Reason) {
+	m := h.member
+	f := r.forkNow()
 	r.tell(left(m, why), nil)
+	for _, owner := range []string{h.key, h.from} { // whichever Redis knows
+		if owner != "" {
+			f.push(forked{'L', m.ID, owner, 0, string(why)})
+		}
+	}
 	r.remove(m)
 }

@@ -1,10 +1,13 @@
 package rooms
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // hold is a membership over Redis.
@@ -18,8 +21,8 @@ type hold struct {
 	seq uint64     // of the newest step
 
 	// The view's lock guards these.
-	ended   error // ErrTakenOver, ErrNoMember; nil while it holds
-	leaving bool  // by its own doing
+	ended   error  // ErrTakenOver, ErrNoMember; nil while it holds
+	leaving Reason // why, where it is leaving by its own doing
 }
 
 var (
@@ -61,9 +64,8 @@ func (h *hold) Update(ctx context.Context, data json.RawMessage) error {
 		m := h.member.Member
 		h.room.mu.Unlock()
 		m.Data = data
-		return h.say(ctx, seq, "", updatePayload(h.key, seq, m), body(m), func(bool) error {
-			h.room.updateHere(h, seq, data)
-			return nil
+		return h.say(ctx, seq, "", updatePayload(h.key, seq, m), body(m), func(sent bool) error {
+			return h.room.updateHere(h, seq, data, sent)
 		})
 	})
 }
@@ -72,14 +74,14 @@ func (h *hold) Update(ctx context.Context, data json.RawMessage) error {
 // held, and is told whether it may have come in there all the same.
 func (h *hold) say(ctx context.Context, seq uint64, to, payload, body string, here func(sent bool) error) error {
 	r := h.room
+	h.seq = seq // whatever becomes of it: it may come in when it seemed to have failed
 	for again := range 2 {
-		got, err := r.try(ctx, sayScript, payload, h.member.ID, h.key, seq, to, payload, body, "")
+		got, err := r.try(ctx, sayScript, payload, h.member.ID, h.key, seq, to, payload, body)
 		if err != nil {
 			return err
 		}
 		switch got.status {
 		case "ok", "done":
-			h.seq = seq
 			r.take(ctx, got)
 			return nil
 		case "nobody":
@@ -87,14 +89,13 @@ func (h *hold) say(ctx context.Context, seq uint64, to, payload, body string, he
 		case statusAdrift:
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			if h.ended != nil {
+			switch {
+			case h.ended != nil:
 				return h.ended
+			case r.dead:
+				return ErrClosed
 			}
-			if err := here(got.sent); err != nil {
-				return err
-			}
-			h.seq = seq
-			return nil
+			return here(got.sent)
 		}
 		// Gone or taken, as Redis has it. This pod may have been taken for dead, and
 		// then it puts that right and tries again.
@@ -115,13 +116,39 @@ func (h *hold) Leave(ctx context.Context) error {
 	return h.do(ctx, "leave", func() error { return h.leave(ctx, ReasonLeft) })
 }
 
-// leave ends the membership. The follower isn't told.
+// leave ends the membership. The follower isn't told. Where that fails it is tried again later.
 func (h *hold) leave(ctx context.Context, why Reason) error {
+	ended, err := h.drop(why)
+	if ended {
+		return err
+	}
+	err = h.leaveNow(ctx, why)
 	r := h.room
 	r.mu.Lock()
-	h.leaving = true
+	defer r.mu.Unlock()
+	if err != nil && h.ended == nil && !r.dead {
+		r.store.lingering.add(h, r.store.config.TimeNow().Add(time.Second))
+	}
+	return err
+}
+
+// drop takes the follower away from a membership that hasn't ended. why is empty where the
+// member isn't leaving.
+func (h *hold) drop(why Reason) (ended bool, _ error) {
+	h.room.mu.Lock()
+	defer h.room.mu.Unlock()
+	if h.ended != nil {
+		return true, h.ended // what the member has now is somebody else's
+	}
+	if why != "" {
+		h.leaving = why
+	}
 	h.member.follower = nil
-	r.mu.Unlock()
+	return false, nil
+}
+
+func (h *hold) leaveNow(ctx context.Context, why Reason) error {
+	r := h.room
 	got, err := r.try(ctx, leaveScript, "", h.member.ID, h.key, string(why), 0)
 	switch {
 	case err != nil:
@@ -138,14 +165,15 @@ func (h *hold) leave(ctx context.Context, why Reason) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if h.ended == nil {
-		r.leaveHere(h.member, why) // without Redis
-		return nil
+	switch {
+	case r.dead:
+		return ErrClosed
+	case h.ended == nil:
+		r.leaveHere(h, why) // without Redis
+	case got.status != statusAdrift:
+		return h.ended
 	}
-	if got.status == statusAdrift {
-		return nil
-	}
-	return h.ended
+	return nil
 }
 
 // Suspend implements [Membership].
@@ -153,37 +181,42 @@ func (h *hold) Suspend(ctx context.Context) error {
 	return h.do(ctx, "suspend", func() error {
 		s := h.room.store
 		h.room.mu.Lock()
-		lingers := h.member.follower == nil
-		h.member.follower = nil
+		lingers := h.ended == nil && h.member.follower == nil
 		h.room.mu.Unlock()
-		switch {
-		case lingers:
-		case s.config.Linger < 0:
+		if lingers {
+			return nil
+		}
+		if s.config.Linger < 0 {
 			return h.leave(ctx, ReasonLost)
-		default:
-			// Nothing is written: while the pod lives it knows, and when it dies all of
-			// its members linger.
+		}
+		// Nothing is written: while the pod lives it knows, and when it dies all of its
+		// members linger.
+		ended, err := h.drop("")
+		if !ended {
 			s.lingering.add(h, s.config.TimeNow().Add(s.config.Linger))
 		}
-		return nil
+		return err
 	})
 }
 
 // lose ends the membership of a member that lingered for too long. Whoever has
 // resumed it, or removed it, came first.
 func (h *hold) lose() {
-	h.room.store.spawn(func() {
-		ctx := h.room.store.ctx
+	s := h.room.store
+	s.spawn(func() {
 		h.ops.Lock()
 		defer h.ops.Unlock()
 		h.room.mu.Lock()
 		lingers := h.ended == nil && h.member.follower == nil && !h.room.dead
+		why := cmp.Or(h.leaving, ReasonLost)
 		h.room.mu.Unlock()
-		if !lingers || !h.room.store.enterAgain(h.room) {
+		if !lingers || !s.enterAgain(h.room) {
 			return
 		}
-		defer h.room.store.exit(h.room)
-		_ = h.leave(ctx, ReasonLost) // taken over meanwhile: somebody else's now
+		defer s.exit(h.room)
+		if err := h.leave(s.ctx, why); err != nil && s.ctx.Err() == nil {
+			s.config.Logger.Debug("a member can't be taken out", "room", h.room.name, "error", err)
+		}
 	})
 }
 
@@ -232,10 +265,16 @@ func (r *replica) try(ctx context.Context, what script, payload string, args ...
 		}
 		epoch, position := r.seen()
 		answer, err := s.evalRoom(ctx, what, r.keys, epoch, position, args...)
-		if err != nil {
-			if ctx.Err() != nil {
-				return outcome{}, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
-			}
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			return outcome{}, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+		case errors.Is(err, errBusy):
+			return outcome{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		case isRoomsOwn(err):
+			s.config.Logger.Error("redis refuses a step of a room", "room", r.name, "error", err)
+			return outcome{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		default:
 			s.trouble(r, err)
 			return outcome{status: statusAdrift, sent: true}, nil
 		}
@@ -244,7 +283,7 @@ func (r *replica) try(ctx context.Context, what script, payload string, args ...
 		}
 		s.observe(s.config.Observe.Retried)
 		if err := r.settleNow(ctx); err != nil && ctx.Err() != nil {
-			return outcome{}, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+			return outcome{}, err
 		}
 	}
 	return outcome{}, ErrUnavailable

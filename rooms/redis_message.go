@@ -14,9 +14,9 @@ import (
 //
 //	epoch position n at J owner seq pod body     joined
 //	                    U owner seq body         updated
-//	                    L reason id user         left
+//	                    L reason id user         left; given-up: lost, and not by its own pod's doing
 //	                    S owner seq fork k from to data
-//	                    A owner seq - fork k     that signal was told first as number k of a fork
+//	                    A owner seq - fork k     what that was told first as number k of a fork
 //	                    T owner pod was id       somebody else's now, beside the log
 //	                    R                        a new log began, beside it
 //
@@ -28,20 +28,24 @@ type change struct {
 	n        uint64 // of the entries among them: of this one, or of the last before it
 	at       time.Time
 
-	kind   byte
-	owner  string // J, U, S, A: who did it; T: whose it is now
-	seq    uint64 // J, U, S, A: the how manieth thing that this owner did
-	member Member // J, U: who; L, T: its ID; L: its User
-	reason Reason
-	fork   string // S, A: the fork that it was first told in; empty: none
-	forkN  uint64
-	from   string
-	to     string
-	data   json.RawMessage
-	pod    string // J, T: where the owner is
-	was    string // T: from whom a pod that reaped, or one that was reaped, took it
-	size   int    // bytes of the payload
+	kind    byte
+	owner   string // J, U, S, A: who did it; T: whose it is now
+	seq     uint64 // J, U, S, A: the how manieth thing that this owner did
+	member  Member // J, U: who; L, T: its ID; L: its User
+	reason  Reason
+	givenUp bool   // L: lost, as other pods see it
+	fork    string // S, A: the fork that it was first told in; empty: none
+	forkN   uint64
+	from    string
+	to      string
+	data    json.RawMessage
+	pod     string // J, T: where the owner is
+	was     string // T: from whom a pod that reaped, or one that was reaped, took it
+	size    int    // bytes of the payload
 }
+
+// givenUp is the reason of those whose pod is dead.
+const givenUp = "given-up"
 
 var errBadMessage = errors.New("not a message of roompass: is another program using the keys?")
 
@@ -103,6 +107,9 @@ func (c *change) parsePayload(text string) error {
 			return errBadMessage
 		}
 		c.reason, c.member = Reason(w[0]), Member{ID: untoken(w[1]), User: untoken(w[2])}
+		if c.givenUp = w[0] == givenUp; c.givenUp {
+			c.reason = ReasonLost
+		}
 		return nil
 	case 'T':
 		w, id, ok := words(rest, 3)
@@ -236,4 +243,9 @@ func parseHold(text string) (claim, uint64, error) {
 
 func (c claim) hold() string {
 	return fmt.Sprintf("%s %d 0 %s %s", c.owner, c.seq, c.pod, c.was)
+}
+
+// aliasPayload says that what an owner did is number k of a fork.
+func aliasPayload(owner string, seq uint64, fork string, k uint64) string {
+	return fmt.Sprintf("A %s %d - %s %d", owner, seq, fork, k)
 }

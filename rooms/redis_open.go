@@ -26,27 +26,42 @@ func (s *Redis) enter(ctx context.Context, name string) (*replica, error) {
 			r.users = 1
 			s.rooms[name] = r
 			s.mu.Unlock()
-			s.open(r)
-			return r, nil
+			s.spawn(func() { s.open(r) })
+			return r, s.await(ctx, r, r.opened)
 		case r.closing:
 			s.mu.Unlock()
-			select {
-			case <-r.closed:
-			case <-ctx.Done():
-				return nil, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+			if err := s.await(ctx, nil, r.closed); err != nil {
+				return nil, err
 			}
 		default:
 			r.users++
 			s.mu.Unlock()
-			select {
-			case <-r.opened:
-				return r, nil
-			case <-ctx.Done():
-				s.exit(r)
-				return nil, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
-			}
+			return r, s.await(ctx, r, r.opened)
 		}
 	}
+}
+
+// await waits for a step of a room. If that doesn't come the room, if any, is left.
+func (s *Redis) await(ctx context.Context, r *replica, step <-chan struct{}) (err error) {
+	select {
+	case <-step:
+		return nil
+	case <-ctx.Done():
+		err = fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+	case <-s.stop:
+		err = ErrClosed
+	}
+	if r != nil {
+		s.exit(r)
+	}
+	return err
+}
+
+// isOpen reports whether this pod follows a room.
+func (s *Redis) isOpen(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rooms[name] != nil
 }
 
 // peek returns a room if it is open here; nil if it isn't.
@@ -123,17 +138,23 @@ func (s *Redis) closeIdle(r *replica) {
 // this pod does there, until Redis can be reached.
 func (s *Redis) open(r *replica) {
 	defer close(r.opened)
-	ctx, cancel := context.WithTimeout(s.ctx, 2*commandTimeout)
+	ctx, cancel := context.WithTimeout(s.ctx, openTimeout)
 	defer cancel()
 	err := s.load(ctx, r)
 	if err == nil {
 		return
 	}
-	s.trouble(r, err)
+	if !isRoomsOwn(err) && !errors.Is(err, errBusy) {
+		s.trouble(r, err)
+	}
 	r.mu.Lock()
 	r.mend()
 	r.mu.Unlock()
 }
+
+// openTimeout is how long it may take to open a room when many are opened at a time. When
+// Redis doesn't answer, that is found sooner.
+const openTimeout = 8 * time.Second
 
 var errNotSubscribed = errors.New("the channel could not be subscribed to in time")
 
@@ -151,10 +172,16 @@ func (s *Redis) load(ctx context.Context, r *replica) error {
 	if err := s.pod.enterRoom(ctx, r.name); err != nil {
 		return err
 	}
-	select {
-	case <-sub.ready:
-	case <-ctx.Done():
-		return errNotSubscribed
+	for !isClosed(sub.ready) {
+		select {
+		case <-sub.ready:
+		case <-ctx.Done():
+			return errNotSubscribed
+		case <-time.After(100 * time.Millisecond):
+			if s.outOfReach(r) {
+				return errNotSubscribed
+			}
+		}
 	}
 	st, err := r.read(ctx, "", 0, "all", 0)
 	if err != nil {
@@ -164,6 +191,15 @@ func (s *Redis) load(ctx context.Context, r *replica) error {
 	defer r.mu.Unlock()
 	r.settle(&st, nil)
 	return nil
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 // subscribe follows r's channel on the node where it lives.
@@ -299,7 +335,7 @@ func (s *Redis) mendSoon(r *replica, delay time.Duration) {
 			<-s.mends
 			if err != nil && s.ctx.Err() == nil {
 				s.config.Logger.Debug("a room can't be reconciled yet", "room", r.name, "error", err)
-				if !errors.Is(err, errUnsettled) {
+				if !errors.Is(err, errUnsettled) && !errors.Is(err, errBusy) && !isRoomsOwn(err) {
 					s.trouble(r, err)
 				}
 			}

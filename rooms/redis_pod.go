@@ -29,10 +29,12 @@ type pod struct {
 	before  []string // names of earlier lives, newest last
 	since   time.Time
 	entered map[string]bool // rooms that are in the set of this life
+	orphans map[string]int  // by room: members of other pods that linger here
+	beaten  time.Time       // when the lease was renewed last
 }
 
 func newPod(s *Redis, id string) *pod {
-	p := &pod{store: s, id: id, keys: newPodKeys(s.config.Prefix)}
+	p := &pod{store: s, id: id, keys: newPodKeys(s.config.Prefix), orphans: map[string]int{}, beaten: time.Now()}
 	p.rename()
 	return p
 }
@@ -131,11 +133,14 @@ func (p *pod) beat(ctx context.Context) {
 		}
 		return
 	}
+	p.mu.Lock()
+	p.beaten = time.Now()
+	if word(answer, 0) == "late" {
+		p.since = p.beaten
+	}
+	p.mu.Unlock()
 	switch word(answer, 0) {
 	case "late":
-		p.mu.Lock()
-		p.since = time.Now()
-		p.mu.Unlock()
 	case "lost":
 		p.reborn(ctx)
 	default:
@@ -144,6 +149,17 @@ func (p *pod) beat(ctx context.Context) {
 			p.store.spawn(func() { p.reap(ctx, dead) })
 		}
 	}
+}
+
+// overdue is for how long the lease couldn't be renewed when it should have been; 0: it was.
+// Redis may answer and still take nothing, for want of memory or as a replica.
+func (p *pod) overdue() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if late := time.Since(p.beaten) - 2*p.heartbeat(); late > 0 {
+		return late
+	}
+	return 0
 }
 
 // reborn begins another life when this one was given up, and writes all members again.
@@ -184,30 +200,17 @@ func (p *pod) enterRoom(ctx context.Context, room string) error {
 // looks in vain.
 func (p *pod) leaveRoom(ctx context.Context, room string) {
 	p.mu.Lock()
-	life, entered := p.life, p.entered[room]
-	delete(p.entered, room)
+	life := p.life
+	leaves := p.entered[room] && p.orphans[room] == 0
+	if leaves {
+		delete(p.entered, room)
+	}
 	p.mu.Unlock()
-	if !entered {
+	if !leaves {
 		return
 	}
 	_ = p.store.command(ctx, "srem", func(ctx context.Context) error {
 		return p.store.client.SRem(ctx, p.keys.rooms(life), room).Err()
-	})
-}
-
-// vouch writes what Redis has lost of another pod that had members in a room. If it lives, it
-// renews its lease or takes another name; if not, it is reaped.
-func (p *pod) vouch(ctx context.Context, pod, room string) error {
-	return p.store.command(ctx, "vouch", func(ctx context.Context) error {
-		now, err := p.store.client.Time(ctx).Result()
-		if err != nil {
-			return err
-		}
-		until := float64(now.Add(p.store.config.Lease).UnixMilli())
-		if err := p.store.client.ZAddNX(ctx, p.keys.leases, redis.Z{Score: until, Member: pod}).Err(); err != nil {
-			return err
-		}
-		return p.store.client.SAdd(ctx, p.keys.rooms(pod), room).Err()
 	})
 }
 
@@ -251,29 +254,52 @@ func (p *pod) reap(ctx context.Context, dead string) {
 // adopt takes the members of a dead pod in one room over.
 func (p *pod) adopt(ctx context.Context, dead, name string) (int, error) {
 	s := p.store
-	if err := p.enterAdopted(ctx, name); err != nil {
+	p.hold(name, 1) // so that the name stays in the set
+	defer p.hold(name, -1)
+	if err := p.enterRoom(ctx, name); err != nil {
 		return 0, err
 	}
 	k := newRoomKeys(s.config.Prefix, name)
-	answer, err := s.evalRoom(ctx, adoptScript, k, "", 0, dead, p.name(), "a"+rand.Text()[:12]+".")
+	answer, err := s.evalRoom(ctx, adoptScript, k, "", 0, dead, p.name(), adopter()+".")
 	if err != nil {
 		return 0, err
 	}
 	for i := 0; i+1 < len(answer); i += 2 {
 		s.observe(s.config.Observe.Reaped)
-		orphan := &orphan{store: s, room: name, id: word(answer, i), owner: word(answer, i+1)}
-		s.lingering.add(orphan, s.config.TimeNow().Add(max(0, s.config.Linger)))
+		p.foster(&orphan{s, name, word(answer, i), word(answer, i+1)})
 	}
 	return len(answer) / 2, nil
 }
 
-// enterAdopted is enterRoom for a room that this pod needn't have open: the name stays in
-// the set until the pod goes, which costs whoever reaps it a look.
-func (p *pod) enterAdopted(ctx context.Context, room string) error {
-	life := p.name()
-	return p.store.command(ctx, "sadd", func(ctx context.Context) error {
-		return p.store.client.SAdd(ctx, p.keys.rooms(life), room).Err()
-	})
+// adopter names the owner of an orphan.
+func adopter() string { return "a" + rand.Text()[:12] }
+
+// foster lets an orphan linger here.
+func (p *pod) foster(o *orphan) {
+	p.hold(o.room, 1)
+	p.store.lingering.add(o, p.store.config.TimeNow().Add(max(0, p.store.config.Linger)))
+}
+
+// hold counts the orphans of a room. Without any, and without members of its own, the pod has
+// nothing to do with the room any more.
+func (p *pod) hold(room string, n int) {
+	p.mu.Lock()
+	p.orphans[room] += n
+	last := p.orphans[room] == 0
+	if last {
+		delete(p.orphans, room)
+	}
+	p.mu.Unlock()
+	if last && !p.store.isOpen(room) {
+		p.leaveRoom(p.store.ctx, room)
+	}
+}
+
+// fosters reports whether orphans linger here.
+func (p *pod) fosters() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.orphans) > 0
 }
 
 // retire gives the lease back, so that whoever still lingers here is looked after
@@ -304,8 +330,11 @@ func (o *orphan) lose() {
 		k := newRoomKeys(s.config.Prefix, o.room)
 		// Its owner is its own, so that nothing else can have it. A room that is open
 		// here hears of it on its channel.
-		_, err := s.evalRoom(s.ctx, leaveScript, k, "", 0, o.id, o.owner, string(ReasonLost), 0)
-		if err != nil && s.ctx.Err() == nil {
+		_, err := s.evalRoom(s.ctx, leaveScript, k, "", 0, o.id, o.owner, givenUp, 0)
+		switch {
+		case err == nil:
+			s.pod.hold(o.room, -1)
+		case s.ctx.Err() == nil:
 			s.lingering.add(o, s.config.TimeNow().Add(time.Second))
 		}
 	})

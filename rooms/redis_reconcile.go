@@ -4,17 +4,22 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 )
 
-// settleNow reconciles the room by all that there is.
+// settleNow reconciles the room by all that there is. Its error is an [ErrUnavailable].
 func (r *replica) settleNow(ctx context.Context) error {
 	r.mu.Lock()
 	r.stale, r.suspect = true, true
 	r.mu.Unlock()
-	return r.reconcile(ctx)
+	if err := r.reconcile(ctx); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return nil
 }
 
 // errUnsettled says that others changed the room faster than it could be read.
@@ -24,9 +29,16 @@ var errUnsettled = errors.New("the room didn't come to rest")
 // follow, the members that are here are written where they are missing, and what was
 // signaled without Redis is appended.
 func (r *replica) reconcile(ctx context.Context) error {
-	r.syncing.Lock()
-	defer r.syncing.Unlock()
-	for range 6 {
+	select {
+	case r.syncing <- struct{}{}:
+		defer func() { <-r.syncing }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer r.setStill(false)
+	for try := range 6 {
+		// What goes on without Redis meanwhile has to be written too. In the end it has to wait.
+		r.setStill(try >= 3)
 		done, err := r.reconcileOnce(ctx)
 		if done || err != nil {
 			return err
@@ -34,6 +46,12 @@ func (r *replica) reconcile(ctx context.Context) error {
 		r.store.observe(r.store.config.Observe.Retried)
 	}
 	return errUnsettled
+}
+
+func (r *replica) setStill(still bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.still = still
 }
 
 func (r *replica) reconcileOnce(ctx context.Context) (done bool, err error) {
@@ -46,9 +64,9 @@ func (r *replica) reconcileOnce(ctx context.Context) (done bool, err error) {
 	whole := r.suspect || r.fork != nil || !r.loaded
 	r.mu.Unlock()
 
-	what := ""
+	what := "log"
 	if whole {
-		what = "all"
+		what = "head"
 	}
 	st, err := r.read(ctx, epoch, position, what, last)
 	if err != nil {
@@ -57,24 +75,28 @@ func (r *replica) reconcileOnce(ctx context.Context) (done bool, err error) {
 	if !whole && st.epoch == epoch && st.told && st.position >= position {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.settle(&st, nil)
-		return true, nil
-	}
-	switch regressed := st.epoch == epoch && st.position < position; {
-	case st.epoch == "" || regressed:
-		begun, err := r.restore(ctx, epoch, position)
-		if begun || err != nil {
-			return begun, err
+		if r.dead || r.agrees(&st) {
+			r.settle(&st, nil)
+			return true, nil
 		}
-		return false, nil // look again
+		r.suspect = true
+		return false, nil
+	}
+	if st.epoch == "" || st.epoch == epoch && st.position < position {
+		return r.restore(ctx, epoch, position, "")
 	}
 
-	verdicts, err := r.reclaim(ctx, st.epoch)
-	if err != nil || verdicts == nil {
+	mine, err := r.reclaim(ctx, st.epoch)
+	if err != nil || mine == nil {
 		return false, err
 	}
-	for {
-		if err := r.push(ctx, st.epoch); err != nil {
+	for range 8 {
+		err := r.push(ctx, st.epoch)
+		if err == nil { // whose leaving was pushed is gone by now
+			err = r.disown(ctx, st.epoch, mine.strays)
+			mine.strays = nil
+		}
+		if err != nil {
 			return false, err
 		}
 		r.mu.Lock()
@@ -85,35 +107,70 @@ func (r *replica) reconcileOnce(ctx context.Context) (done bool, err error) {
 			epoch, position, last = st.epoch, 0, 0
 		}
 		now, err := r.read(ctx, epoch, position, "all", last)
-		if err != nil {
+		if err != nil || now.epoch != st.epoch {
 			return false, err
 		}
-		if now.epoch != st.epoch {
+		done, differs := r.settleWith(&now, mine, last)
+		switch {
+		case done:
+			return true, nil
+		case differs:
+			return r.restore(ctx, epoch, position, "differs")
+		case !r.pending(mine):
 			return false, nil
 		}
-		r.mu.Lock()
-		if r.fork != nil && len(r.fork.queue) > 0 {
-			r.mu.Unlock()
-			continue // more was said meanwhile
-		}
-		if r.epoch == now.epoch && r.log.last > last && !now.told {
-			r.mu.Unlock()
-			return false, nil
-		}
-		r.settle(&now, verdicts)
-		r.mu.Unlock()
-		return true, nil
 	}
+	return false, nil
 }
 
-// restore begins a new log where Redis has lost the old one, or its end. done says that
-// there is nothing to keep, so that the room begins with its next member.
-func (r *replica) restore(ctx context.Context, epoch string, position uint64) (done bool, err error) {
-	args := []any{rand.Text()[:13]}
-	pods := map[string]bool{}
+// settleWith settles if nothing was done here since the claim that mine is, and reports
+// whether the log went on otherwise than it was applied.
+func (r *replica) settleWith(now *state, mine *reclaimed, last uint64) (done, differs bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch f := r.fork; {
+	case r.dead:
+		return true, false
+	case f != nil && (len(f.queue) > 0 || f.steps != mine.steps):
+		return false, false
+	case r.epoch == now.epoch && r.log.last > last && !now.told:
+		return false, false
+	case !r.agrees(now):
+		return false, true
+	}
+	r.settle(now, mine.verdicts)
+	return true, false
+}
+
+// pending reports whether all that was done here since the claim that mine is can be pushed.
+func (r *replica) pending(mine *reclaimed) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.fork != nil && len(r.fork.queue) > 0 && r.fork.steps == mine.steps
+}
+
+// agrees reports whether what was applied is what Redis has. A copy that lagged when it took
+// over may have gone on otherwise. The view's lock is held.
+func (r *replica) agrees(st *state) bool {
+	if st.epoch != r.epoch || st.position < r.position {
+		return true // another log; or what came since st was read
+	}
+	if len(st.entries) > 0 && r.contradicts(&st.entries[0]) {
+		return false
+	}
+	return st.position-st.n != r.position-r.log.last || st.mark == r.mark
+}
+
+// restore begins a new log where Redis has lost the old one, or its end; how is "differs" where
+// it went on otherwise. done says that there is nothing to keep, so that the room begins with
+// its next member.
+func (r *replica) restore(ctx context.Context, epoch string, position uint64, how string) (done bool, err error) {
+	args := []any{rand.Text()[:13], how}
+	pod := r.store.pod.name()
+	var orphans []*orphan
 	r.mu.Lock()
 	if len(r.byID) == 0 && (r.fork == nil || len(r.fork.queue) == 0) {
-		r.epoch, r.position = "", 0
+		r.epoch, r.position, r.mark = "", 0, "-"
 		r.log.restart(0)
 		clear(r.ahead)
 		r.calm()
@@ -123,27 +180,33 @@ func (r *replica) restore(ctx context.Context, epoch string, position uint64) (d
 	for _, m := range r.order {
 		c := m.claim
 		if m.owner != nil {
-			c.pod = r.store.pod.name()
-		}
-		if c.pod == "" {
-			continue // nobody's: its pod will write it
+			c.pod = pod
+		} else {
+			// Its own pod takes it back when it hears of the new log, if it lives.
+			if c.was == "-" {
+				c.was = c.owner
+			}
+			c.owner, c.pod = adopter(), pod
+			orphans = append(orphans, &orphan{r.store, r.name, m.ID, c.owner})
 		}
 		c.seq = r.settled(m)
-		pods[c.pod] = true
 		args = append(args, m.ID, c.hold(), body(m.Member))
 	}
 	r.mu.Unlock()
-	// Were those pods dead too, somebody has to find out.
-	for pod := range pods {
-		if err := r.store.pod.vouch(ctx, pod, r.name); err != nil {
-			return false, err
+	if err := r.store.pod.enterRoom(ctx, r.name); err != nil {
+		return false, err
+	}
+	answer, err := r.store.evalRoom(ctx, restoreScript, r.keys, epoch, position, args...)
+	if err != nil || word(answer, 0) != "ok" {
+		return false, err
+	}
+	r.store.config.Logger.Warn("a room's log was lost: a new one begins", "room", r.name)
+	if word(answer, 2) == "adopted" {
+		for _, o := range orphans {
+			r.store.pod.foster(o)
 		}
 	}
-	_, err = r.store.evalRoom(ctx, restoreScript, r.keys, epoch, position, args...)
-	if err == nil {
-		r.store.config.Logger.Warn("a room's log was lost: a new one begins", "room", r.name)
-	}
-	return false, err
+	return false, nil
 }
 
 // verdict is what became of a member that this pod says it has.
@@ -152,17 +215,27 @@ type verdict struct {
 	word string
 }
 
-// reclaim writes this pod's members. nil verdicts: the log is another one by now.
-func (r *replica) reclaim(ctx context.Context, epoch string) ([]verdict, error) {
+// reclaimed is what Redis said of a pod's members.
+type reclaimed struct {
+	verdicts []verdict
+	steps    int     // of the fork, when they were written
+	strays   []stray // members that Redis thinks the pod has, and that it didn't name
+}
+
+type stray struct{ id, owner string }
+
+// reclaim writes this pod's members. nil: the log is another one by now.
+func (r *replica) reclaim(ctx context.Context, epoch string) (*reclaimed, error) {
 	pod, before := r.store.pod.names()
 	if err := r.store.pod.enterRoom(ctx, r.name); err != nil {
 		return nil, err
 	}
-	verdicts := []verdict{}
-	var coming strings.Builder
-	coming.WriteByte(' ')
+	is := &reclaimed{}
+	args := []any{pod, " " + strings.Join(before, " ") + " "}
 	r.mu.Lock()
-	var mine []any
+	if r.fork != nil {
+		is.steps = r.fork.steps
+	}
 	for _, m := range r.order {
 		h := r.own[m.ID]
 		if h == nil {
@@ -176,53 +249,74 @@ func (r *replica) reclaim(ctx context.Context, epoch string) ([]verdict, error) 
 		if from == "" {
 			from = "none" // which no claim says
 		}
-		mine = append(mine, m.ID, h.key, from, r.settled(m), life, body(m.Member))
-		verdicts = append(verdicts, verdict{hold: h})
-	}
-	for _, a := range r.arrivals {
-		coming.WriteString(a.member.ID + " ")
+		args = append(args, m.ID, h.key, from, r.settled(m), life, body(m.Member))
+		is.verdicts = append(is.verdicts, verdict{hold: h})
 	}
 	r.mu.Unlock()
-	args := append([]any{pod, " " + strings.Join(before, " ") + " ", coming.String()}, mine...)
 	answer, err := r.store.evalRoom(ctx, reclaimScript, r.keys, epoch, 0, args...)
 	if err != nil || word(answer, 0) != "ok" {
 		return nil, err
 	}
-	for i := range verdicts {
-		verdicts[i].word = word(answer, i+1)
+	for i := range is.verdicts {
+		is.verdicts[i].word = word(answer, i+1)
 	}
-	return verdicts, nil
+	for i := len(is.verdicts) + 1; i+1 < len(answer); i += 2 {
+		is.strays = append(is.strays, stray{word(answer, i), word(answer, i+1)})
+	}
+	return is, nil
 }
 
-// push appends what was signaled without Redis.
-func (r *replica) push(ctx context.Context, epoch string) error {
-	for {
+// disown takes the strays out that nobody here has.
+func (r *replica) disown(ctx context.Context, epoch string, strays []stray) error {
+	for _, s := range strays {
 		r.mu.Lock()
-		if r.fork == nil || len(r.fork.queue) == 0 {
-			r.mu.Unlock()
-			return nil
-		}
-		next := r.fork.queue[0]
+		_, coming := r.arrivals[s.owner]
+		keep := coming || r.own[s.id] != nil
 		r.mu.Unlock()
-		answer, err := r.store.evalRoom(ctx, sayScript, r.keys, epoch, 0,
-			next.id, next.owner, next.seq, "", next.payload, "", "late")
-		if err != nil {
+		if keep {
+			continue
+		}
+		if _, err := r.store.evalRoom(ctx, leaveScript, r.keys, epoch, 0, s.id, s.owner, string(ReasonLost), 0); err != nil {
 			return err
 		}
-		switch word(answer, 0) {
-		case "astray":
-			return nil // the caller finds out
-		case "done":
-			// It came in when its answer didn't come out. Those who resume with a
-			// cursor of the fork have seen it.
-			_, err := r.store.evalRoom(ctx, announceScript, r.keys, epoch, 0, "", next.alias)
-			if err != nil {
-				return err
+	}
+	return nil
+}
+
+// pushAtOnce is how many steps, and about how many bytes of them, one script takes.
+const (
+	pushAtOnce  = 256
+	pushedBytes = 256 << 10
+)
+
+// push appends what was done without Redis.
+func (r *replica) push(ctx context.Context, epoch string) error {
+	for {
+		var args []any
+		n, bytes := 0, 0
+		r.mu.Lock()
+		if r.fork != nil {
+			args = append(args, r.fork.name)
+			for _, q := range r.fork.queue[:min(len(r.fork.queue), pushAtOnce)] {
+				if n > 0 && bytes+len(q.payload) > pushedBytes {
+					break
+				}
+				args = append(args, string(q.kind), q.id, q.owner, q.seq, q.payload)
+				n++
+				bytes += len(q.payload)
 			}
 		}
+		r.mu.Unlock()
+		if n == 0 {
+			return nil
+		}
+		answer, err := r.store.evalRoom(ctx, pushScript, r.keys, epoch, 0, args...)
+		if err != nil || word(answer, 0) == "astray" {
+			return err // the caller finds out which log there is now
+		}
 		r.mu.Lock()
-		r.fork.bytes -= len(next.payload)
-		r.fork.queue = r.fork.queue[1:]
+		r.fork.bytes -= bytes
+		r.fork.queue = r.fork.queue[n:]
 		r.mu.Unlock()
 	}
 }
@@ -239,7 +333,7 @@ func (r *replica) settle(st *state, verdicts []verdict) {
 		if st.full {
 			r.compare(st)
 		}
-	case r.loaded && st.epoch == r.epoch && r.hearUp(st.position):
+	case r.loaded && st.full && r.hearUp(st):
 		r.compare(st)
 	case st.full:
 		r.replace(st)
@@ -249,6 +343,10 @@ func (r *replica) settle(st *state, verdicts []verdict) {
 	}
 	r.loaded = true
 	r.calm()
+	if r.stranger == r.epoch {
+		maps.Copy(r.ahead, r.strange)
+		r.strange, r.stranger = nil, ""
+	}
 	for position, c := range r.ahead {
 		if c.epoch != r.epoch || position <= r.position {
 			delete(r.ahead, position)
@@ -288,29 +386,44 @@ func (r *replica) catchUp(st *state) {
 		r.store.observe(r.store.config.Observe.GapFilled)
 	}
 	if st.position >= r.position { // else it was overtaken by what came on the channel
-		r.position = st.position
+		r.position, r.mark = st.position, st.mark
 		r.release()
 	}
 }
 
 // begin goes over to another log, of which nothing was applied yet.
 func (r *replica) begin(st *state) {
-	r.epoch, r.position = st.epoch, 0
+	r.epoch, r.position, r.mark = st.epoch, 0, "-"
 	r.log.restart(0)
+	clear(r.ahead)
 	for _, m := range r.order {
 		m.joinedN = 0 // they were there when it began
 	}
 	r.releaseAll()
 }
 
-// hearUp applies what was held back while the fork lasted, and reports whether that is all
-// up to a position.
-func (r *replica) hearUp(position uint64) bool {
-	for r.position < position {
-		c, ok := r.ahead[r.position+1]
-		if !ok || c.epoch != r.epoch {
+// hearUp applies what came on the channel and was held back. It reports whether that was all;
+// if not, nothing was applied.
+func (r *replica) hearUp(st *state) bool {
+	heard, from := r.ahead, r.position
+	if st.epoch != r.epoch {
+		if st.epoch != r.stranger {
 			return false
 		}
+		heard, from = r.strange, 0
+	}
+	for position := from + 1; position <= st.position; position++ {
+		if c, ok := heard[position]; !ok || c.epoch != st.epoch {
+			return false
+		}
+	}
+	if st.epoch != r.epoch {
+		r.begin(st)
+		maps.Copy(r.ahead, r.strange)
+		r.strange, r.stranger = nil, ""
+	}
+	for r.position < st.position {
+		c := r.ahead[r.position+1]
 		delete(r.ahead, c.position)
 		r.position = c.position
 		as := Cursor{}
@@ -325,7 +438,7 @@ func (r *replica) hearUp(position uint64) bool {
 // replace takes the state as a whole: the log can't tell how it came to be. Those who
 // follow are told of the difference; of signals that were missed they can't be.
 func (r *replica) replace(st *state) {
-	missed := r.loaded && r.epoch == st.epoch // by this pod alone; others have it in the log
+	missed := r.loaded
 	r.epoch, r.position = st.epoch, st.position
 	r.log.restart(st.n)
 	if r.fork != nil {
@@ -333,7 +446,7 @@ func (r *replica) replace(st *state) {
 	}
 	r.position = 0 // so that nothing overtook it
 	r.compare(st)
-	r.position = st.position
+	r.position, r.mark = st.position, st.mark
 	slices.SortStableFunc(r.order, byJoining)
 	r.releaseAll()
 	if !missed {
@@ -378,18 +491,14 @@ func (r *replica) compare(st *state) {
 			}
 			continue
 		}
-		known := m.Member
-		m.Member, m.joinedN = now.Member, now.joinedN
-		if m.claim.owner == now.claim.owner {
-			m.claim.pod, m.claim.was = now.claim.pod, now.claim.was
-		}
-		if m.claim == now.claim {
-			continue
+		m.joinedN = now.joinedN
+		if !r.owns(m) && string(m.Data) != string(now.Data) {
+			m.Member = now.Member
+			r.announce(Entry{Kind: KindUpdated, Member: m.Member}, m)
 		}
 		now.claim.seq = max(now.claim.seq, r.seqOf(m, now.claim.owner))
-		r.claimed(m, now.claim)
-		if string(known.Data) != string(now.Data) {
-			r.announce(Entry{Kind: KindUpdated, Member: m.Member}, m)
+		if m.claim != now.claim {
+			r.claimed(m, now.claim)
 		}
 	}
 }

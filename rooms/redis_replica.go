@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -25,16 +24,20 @@ type replica struct {
 
 	shard atomic.Pointer[shard] // where it subscribes; nil: nowhere yet
 
-	syncing sync.Mutex // one reconciliation at a time; taken before the view's lock
+	syncing chan struct{} // capacity 1: one reconciliation at a time; taken before the view's lock
 
 	// The view's lock guards what follows.
 	position uint64              // of the newest change that was applied
+	mark     string              // the owner in the newest of those beside the log, or "-"
 	loaded   bool                // the view is that of Redis
 	hole     bool                // a change came before one that is missing
 	stale    bool                // has to be reconciled
 	suspect  bool                // by all that there is, not by the log alone
 	mending  bool                // somebody is about to
+	still    bool                // nothing more may be done without Redis, until that is over
 	ahead    map[uint64]change   // by position: came before one that is missing
+	strange  map[uint64]change   // by position: of another log than the one that was applied
+	stranger string              // the epoch of that one
 	arrivals map[string]*arrival // by owner: those who wait to be applied
 	waiting  []waiting           // for positions
 	fork     *fork               // what was done here without Redis; nil: nothing
@@ -65,14 +68,14 @@ type arrival struct {
 func newReplica(s *Redis, name string) *replica {
 	return &replica{
 		view: newView(name, s.config.Config), store: s, keys: newRoomKeys(s.config.Prefix, name),
-		opened: make(chan struct{}), closed: make(chan struct{}),
+		opened: make(chan struct{}), closed: make(chan struct{}), syncing: make(chan struct{}, 1), mark: "-",
 		ahead: map[uint64]change{}, arrivals: map[string]*arrival{}, own: map[string]*hold{},
 	}
 }
 
 // idle reports whether nothing here needs the room any more. The view's lock is held.
 func (r *replica) idle() bool {
-	return len(r.own) == 0 && len(r.arrivals) == 0 && (r.fork == nil || len(r.fork.queue) == 0)
+	return len(r.own) == 0 && len(r.arrivals) == 0 && r.fork == nil && !r.suspect
 }
 
 // seen is what the scripts are told that this pod knows.
@@ -88,11 +91,15 @@ func (r *replica) accept(c change) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
-	case r.dead || !r.loaded:
+	case r.dead:
+		return
+	case !r.loaded:
+		r.keepStrange(c) // perhaps it is newer than what is being read
 		return
 	case c.epoch != r.epoch && r.epoch == "":
 		r.epoch = c.epoch // there was no log yet: this one begins after nothing
 	case c.epoch != r.epoch:
+		r.keepStrange(c)
 		r.mend()
 		return
 	}
@@ -104,6 +111,7 @@ func (r *replica) accept(c change) {
 	}
 	r.ahead[c.position] = c
 	if r.fork != nil {
+		r.tellApart(&c)
 		if len(r.ahead) > maxAhead {
 			clear(r.ahead) // it is read from the log when the fork ends
 		}
@@ -123,6 +131,14 @@ const (
 
 	maxAhead = 1 << 15 // changes
 )
+
+// keepStrange keeps a change of a log that this pod hasn't gone over to yet.
+func (r *replica) keepStrange(c change) {
+	if r.stranger != c.epoch || len(r.strange) >= maxAhead {
+		r.strange, r.stranger = map[uint64]change{}, c.epoch
+	}
+	r.strange[c.position] = c
+}
 
 // contradicts reports whether another change than this one has its place: the log lost
 // its end, and went on otherwise.
@@ -189,10 +205,9 @@ func (r *replica) await(ctx context.Context, c change) {
 // that they get with it, where that isn't the entry's own.
 func (r *replica) apply(c *change, as Cursor) {
 	if !c.isEntry() {
-		if c.kind == 'T' {
+		if r.mark = "-"; c.kind == 'T' {
+			r.mark = c.owner
 			r.applyClaim(c)
-		} else {
-			r.mend()
 		}
 		return
 	}
@@ -208,10 +223,15 @@ func (r *replica) apply(c *change, as Cursor) {
 	case 'J':
 		r.applyJoined(c, m, told)
 	case 'U':
-		if m == nil || m.claim.owner == c.owner && c.seq <= m.claim.seq {
+		if m == nil || r.toldApart(c) {
 			return
 		}
-		m.claim.seq = c.seq
+		if r.fork != nil && r.owns(m) {
+			return // it was written again as it is here
+		}
+		if m.claim.owner == c.owner {
+			m.claim.seq = max(m.claim.seq, c.seq)
+		}
 		m.Member = c.member
 		r.deliver(told, m)
 	case 'L':
@@ -219,12 +239,15 @@ func (r *replica) apply(c *change, as Cursor) {
 			r.applyLeft(c, m, told)
 		}
 	case 'S':
+		if r.toldApart(c) {
+			return
+		}
 		from := r.byID[c.from]
 		if from != nil && from.claim.owner == c.owner {
-			if c.seq <= from.claim.seq {
-				return // told already
+			if c.seq <= from.claim.seq && !r.owns(from) {
+				return // told in the log before this one
 			}
-			from.claim.seq = c.seq
+			from.claim.seq = max(from.claim.seq, c.seq)
 		}
 		r.deliver(told, from)
 	}
@@ -246,7 +269,15 @@ func (r *replica) applyJoined(c *change, m *member, told *record) {
 	r.add(m)
 	if a := r.arrivals[c.owner]; a != nil {
 		r.arrive(a, m)
+	} else if c.pod == r.store.pod.name() {
+		r.mend() // whoever asked for it has gone meanwhile
 	}
+}
+
+// owns reports whether a member is this pod's.
+func (r *replica) owns(m *member) bool {
+	hold := r.own[m.ID]
+	return hold != nil && hold.key == m.claim.owner
 }
 
 // seqOf is the last sequence of an owner, if the member is its.
@@ -259,8 +290,8 @@ func (r *replica) seqOf(m *member, owner string) uint64 {
 
 func (r *replica) applyLeft(c *change, m *member, told *record) {
 	hold := r.own[m.ID]
-	if hold != nil && c.reason == ReasonLost && !hold.leaving && m.follower != nil {
-		// Given up by others while it was here: it is still, so it is written again.
+	if hold != nil && c.givenUp && hold.leaving == "" && m.follower != nil {
+		// Others took this pod for dead: it is still here, so it is written again.
 		r.mend()
 		return
 	}
@@ -298,7 +329,11 @@ func (r *replica) claimed(m *member, now claim) {
 	}
 	hold := r.own[m.ID]
 	switch {
-	case hold == nil || hold.key == now.owner:
+	case hold == nil:
+		if now.pod == r.store.pod.name() && now.was == "-" {
+			r.mend() // whoever asked for it has gone meanwhile
+		}
+	case hold.key == now.owner:
 	case now.was == hold.key:
 		r.mend() // adopted by a pod that took this one for dead
 	default:
@@ -313,7 +348,12 @@ func (r *replica) claimed(m *member, now claim) {
 // arrive lets somebody in who has just been applied.
 func (r *replica) arrive(a *arrival, m *member) {
 	delete(r.arrivals, a.hold.key)
-	m.claim.pod = r.store.pod.name()
+	if pod := r.store.pod.name(); m.claim.pod != pod {
+		if m.claim.pod != "" {
+			r.mend() // this pod has another name by now
+		}
+		m.claim.pod = pod
+	}
 	a.hold.member = m
 	m.owner, m.follower = a.hold, a.follower
 	r.own[m.ID] = a.hold
@@ -347,7 +387,7 @@ func (r *replica) missed(m *member, since Cursor) ([]*Entry, bool) {
 	}
 	recs := slices.Collect(r.log.after(base.N))
 	if r.fork != nil {
-		more, ok := r.fork.after(fork, forkN)
+		more, ok := r.fork.after(fork, forkN, m)
 		if !ok {
 			return nil, false
 		}
@@ -359,10 +399,6 @@ func (r *replica) missed(m *member, since Cursor) ([]*Entry, bool) {
 // unseen returns those entries that are for a member which has seen n of a fork.
 func (r *replica) unseen(id string, recs []*record, fork string, n uint64) []*Entry {
 	inFork := func(rec *record) bool { return fork != "" && rec.fork == fork && rec.forkN <= n }
-	type step struct {
-		owner string
-		seq   uint64
-	}
 	told := map[step]bool{}
 	for _, rec := range recs {
 		if rec.Kind == 0 && inFork(rec) {
@@ -371,7 +407,7 @@ func (r *replica) unseen(id string, recs []*record, fork string, n uint64) []*En
 	}
 	var unseen []*Entry
 	for _, rec := range recs {
-		if rec.Kind != 0 && rec.IsFor(id) && !inFork(rec) && !(rec.Kind == KindSignal && told[step{rec.owner, rec.seq}]) {
+		if rec.Kind != 0 && rec.IsFor(id) && !inFork(rec) && !told[step{rec.owner, rec.seq}] {
 			unseen = append(unseen, r.ready(rec))
 		}
 	}
@@ -389,7 +425,7 @@ func (r *replica) fetch(ctx context.Context, m *member, since Cursor, at uint64)
 	if !can {
 		return nil, false
 	}
-	state, err := r.read(ctx, epoch, position, "", base.N)
+	state, err := r.read(ctx, epoch, position, "log", base.N)
 	if err != nil || !state.told || state.epoch != epoch {
 		return nil, false
 	}
@@ -402,6 +438,9 @@ func (r *replica) fetch(ctx context.Context, m *member, since Cursor, at uint64)
 	first := r.log.last - uint64(r.log.kept) // the number before the first that is kept
 	for i := range state.entries {
 		c := &state.entries[i]
+		if c.n <= base.N {
+			continue
+		}
 		if c.n > at {
 			break
 		}
@@ -417,7 +456,9 @@ func (r *replica) fetch(ctx context.Context, m *member, since Cursor, at uint64)
 		all = append(all, rec)
 	}
 	missed := r.unseen(m.ID, all, fork, forkN)
-	r.log.prepend(older, r.store.config.TimeNow())
+	if len(older) > 0 && older[len(older)-1].Cursor.N == first {
+		r.log.prepend(older, r.store.config.TimeNow())
+	}
 	r.store.observe(r.store.config.Observe.GapFilled)
 	return missed, true
 }
@@ -427,20 +468,19 @@ type state struct {
 	epoch    string
 	position uint64
 	n        uint64
-	at       time.Time
+	mark     string
 	told     bool     // entries are all after the number that was asked from
-	entries  []change // oldest first
+	entries  []change // oldest first; the one of that number too, if it is kept
 	full     bool     // members are there
 	members  []*member
 }
 
-// read asks Redis for the entries after number since, and where the pod's view
-// doesn't fit, or with what as "all", for the members.
+// read asks Redis for what it has of the room: see lua/read.lua.
 func (r *replica) read(ctx context.Context, epoch string, position uint64, what string, since uint64) (state, error) {
 	r.mu.Lock()
-	beside := r.position - r.log.last
+	beside, mark := r.position-r.log.last, r.mark
 	r.mu.Unlock()
-	answer, err := r.store.evalRoom(ctx, readScript, r.keys, epoch, position, what, since, beside)
+	answer, err := r.store.evalRoom(ctx, readScript, r.keys, epoch, position, what, since, beside, mark)
 	if err != nil {
 		return state{}, err
 	}
@@ -448,17 +488,16 @@ func (r *replica) read(ctx context.Context, epoch string, position uint64, what 
 }
 
 func parseState(answer []any) (state, error) {
-	if len(answer) != 7 {
+	if len(answer) != 8 {
 		return state{}, errBadMessage
 	}
 	n, ok1 := answer[1].(int64)
 	c, ok2 := answer[2].(int64)
-	at, ok3 := answer[3].(int64)
-	if !ok1 || !ok2 || !ok3 {
+	if !ok1 || !ok2 {
 		return state{}, errBadMessage
 	}
-	st := state{epoch: word(answer, 0), n: uint64(n), position: uint64(n + c), at: time.UnixMilli(at)}
-	entries, told := answer[4].([]any)
+	st := state{epoch: word(answer, 0), n: uint64(n), position: uint64(n + c), mark: word(answer, 4)}
+	entries, told := answer[5].([]any)
 	st.told = told
 	for _, item := range slices.Backward(entries) {
 		e, err := parseLogged(item)
@@ -468,8 +507,8 @@ func parseState(answer []any) (state, error) {
 		e.epoch = st.epoch
 		st.entries = append(st.entries, e)
 	}
-	bodies, full := answer[5].([]any)
-	holds, ok := answer[6].([]any)
+	bodies, full := answer[6].([]any)
+	holds, ok := answer[7].([]any)
 	if st.full = full && ok; !st.full {
 		return st, nil
 	}

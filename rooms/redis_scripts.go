@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -21,6 +22,8 @@ var (
 	joinSource string
 	//go:embed lua/say.lua
 	saySource string
+	//go:embed lua/push.lua
+	pushSource string
 	//go:embed lua/announce.lua
 	announceSource string
 	//go:embed lua/leave.lua
@@ -49,6 +52,7 @@ var (
 	readScript     = script{"read", redis.NewScript(roomPrelude + readSource)}
 	joinScript     = script{"join", redis.NewScript(roomPrelude + joinSource)}
 	sayScript      = script{"say", redis.NewScript(roomPrelude + saySource)}
+	pushScript     = script{"push", redis.NewScript(roomPrelude + pushSource)}
 	announceScript = script{"announce", redis.NewScript(roomPrelude + announceSource)}
 	leaveScript    = script{"leave", redis.NewScript(roomPrelude + leaveSource)}
 	takeScript     = script{"take", redis.NewScript(roomPrelude + takeSource)}
@@ -58,6 +62,31 @@ var (
 	beatScript     = script{"beat", redis.NewScript(beatSource)}
 	enlistScript   = script{"enlist", redis.NewScript(enlistSource)}
 )
+
+// atOnce is how many of a pod's steps in rooms Redis is asked for at a time: what is more
+// waits here, so that a rush of joins isn't taken for a Redis that doesn't answer. A
+// client has connections for more than that, for leases and probes.
+const atOnce = 48
+
+// errBusy says that a step didn't get its turn.
+var errBusy = errors.New("too many steps wait for Redis")
+
+// turn waits for a place among those that are at once; done gives it back.
+func (s *Redis) turn(ctx context.Context) (done func(), _ error) {
+	select {
+	case s.turns <- struct{}{}:
+		return func() { <-s.turns }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: %w", errBusy, ctx.Err())
+	}
+}
+
+// isRoomsOwn reports whether Redis answered that it can't do this with this room, as opposed
+// to not answering, or to being out of order as a whole.
+func isRoomsOwn(err error) bool {
+	return redis.HasErrorPrefix(err, "WRONGTYPE") || redis.HasErrorPrefix(err, "TRYAGAIN") ||
+		redis.HasErrorPrefix(err, "ERR") && strings.Contains(err.Error(), "user_script")
+}
 
 // commandTimeout is how long Redis may take for one command. It is long beside
 // what a command takes, and short beside what a person notices.
@@ -78,6 +107,11 @@ func (s *Redis) eval(ctx context.Context, what script, keys []string, args ...an
 
 // evalRoom runs a script of a room for a pod that has seen it up to a position.
 func (s *Redis) evalRoom(ctx context.Context, what script, k roomKeys, epoch string, position uint64, args ...any) ([]any, error) {
+	done, err := s.turn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	c := &s.config
 	all := append(make([]any, 0, 6+len(args)), k.channel, c.LogLength, c.LogAge.Milliseconds(), c.LogBytes, epoch, position)
 	return s.eval(ctx, what, k.keys, append(all, args...)...)

@@ -49,6 +49,8 @@ type subscription struct {
 
 const (
 	probeEvery = time.Second
+	// probeApart is how long two probes are apart at least, whoever asks for one.
+	probeApart = 50 * time.Millisecond
 	// deafAfter is how long a subscription may be silent. With the time to subscribe
 	// anew it is less than five seconds.
 	deafAfter = 3 * time.Second
@@ -129,7 +131,10 @@ func (h *shard) unsubscribe(ctx context.Context, r *replica) {
 
 // run subscribes, reads and probes until ctx ends.
 func (h *shard) run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
 	wg.Go(func() { h.probeLoop(ctx) })
 	for wait := 50 * time.Millisecond; ctx.Err() == nil; wait = min(2*wait, time.Second) {
 		began := time.Now()
@@ -149,7 +154,6 @@ func (h *shard) run(ctx context.Context) {
 		case <-time.After(wait):
 		}
 	}
-	wg.Wait()
 }
 
 var errDeaf = errors.New("it didn't hear itself")
@@ -266,6 +270,9 @@ func (h *shard) probeLoop(ctx context.Context) {
 			return
 		case <-ticker.C:
 		case <-h.look:
+		}
+		if !h.store.sleep(probeApart) {
+			return
 		}
 		h.mu.Lock()
 		h.sent++

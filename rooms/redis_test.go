@@ -131,7 +131,7 @@ func TestIdleMembersCostNothing(t *testing.T) {
 			const perRoom = 10
 			for i := range members {
 				m := rooms.Member{ID: fmt.Sprint(i), Session: "s"}
-				if _, _, err := p.Join(t.Context(), fmt.Sprint("room", i/perRoom), m, &ears{heard: map[string][]int{}}); err != nil {
+				if _, _, err := p.Join(t.Context(), fmt.Sprint("room", i/perRoom), m, newEars()); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -172,7 +172,7 @@ func (w *world) resumeAt(v *voice, pod int) (rooms.Resumption, error) {
 		all.heard[id] = slices.Clone(numbers)
 	}
 	v.ears.mu.Unlock()
-	next := &ears{heard: map[string][]int{}}
+	next := newEars()
 	hold, back, err := w.pods[pod].Resume(w.t.Context(), hall, v.member, since, next)
 	if err != nil {
 		return back, err
@@ -274,7 +274,7 @@ func TestRacingResumesOnManyPods(t *testing.T) {
 	for round := range 20 {
 		room := fmt.Sprint("race", round)
 		m := rooms.Member{ID: "a", User: "u", Session: "s"}
-		_, joined, err := w.pods[0].Join(t.Context(), room, m, &ears{heard: map[string][]int{}})
+		_, joined, err := w.pods[0].Join(t.Context(), room, m, newEars())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -287,7 +287,7 @@ func TestRacingResumesOnManyPods(t *testing.T) {
 		holds, all := make([]rooms.Membership, racers), make([]*ears, racers)
 		var wg sync.WaitGroup
 		for i := range racers {
-			all[i] = &ears{heard: map[string][]int{}}
+			all[i] = newEars()
 			wg.Go(func() {
 				var err error
 				if holds[i], _, err = w.pods[i%3].Resume(t.Context(), room, m, joined.Cursor, all[i]); err != nil && !errors.Is(err, rooms.ErrTakenOver) {
@@ -353,7 +353,7 @@ func TestKeysExpire(t *testing.T) {
 		wg.Go(func() {
 			for i := range 500 {
 				room := fmt.Sprintf("room %d of {part} %d", i, part)
-				hold, _, err := p.Join(t.Context(), room, rooms.Member{ID: "a"}, &ears{heard: map[string][]int{}})
+				hold, _, err := p.Join(t.Context(), room, rooms.Member{ID: "a"}, newEars())
 				if err != nil {
 					t.Error(err)
 					return
@@ -399,7 +399,7 @@ func TestPodsNameIsItsOwn(t *testing.T) {
 	if _, err := second(); !errors.Is(err, rooms.ErrPodTaken) {
 		t.Fatalf("a second pod of the name: %v, want %v", err, rooms.ErrPodTaken)
 	}
-	if _, _, err := first.Join(t.Context(), hall, rooms.Member{ID: "a"}, &ears{heard: map[string][]int{}}); err != nil {
+	if _, _, err := first.Join(t.Context(), hall, rooms.Member{ID: "a"}, newEars()); err != nil {
 		t.Fatal(err)
 	}
 	proxy.Freeze() // as good as dead

@@ -29,6 +29,8 @@ type member struct {
 	owner    owner    // the newest one here; all others were taken over. nil: it is another pod's
 	follower Follower // nil while it lingers, or is another pod's
 	claim    claim    // over Redis: whose it is, in all of the cluster
+	forkedIn string   // over Redis: the fork in which it joined
+	forkedN  uint64   // and how many entries that had then
 }
 
 // An owner is a membership that has to be told when it is over.

@@ -6,8 +6,11 @@ for i = 1, #all, 2 do
   local id, held = all[i], hold_of(all[i])
   if held.pod == ARGV[7] then
     local owner = ARGV[9] .. i
-    hold(id, owner, held.seq, held.joined, ARGV[8], held.owner)
-    note('T ' .. owner .. ' ' .. ARGV[8] .. ' ' .. held.owner .. ' ' .. id)
+    -- Adopted before by a pod that is dead now too: it is still the first owner who may
+    -- turn out to live.
+    local was = held.was ~= '-' and held.was or held.owner
+    hold(id, owner, held.seq, held.joined, ARGV[8], was)
+    note('T ' .. owner .. ' ' .. ARGV[8] .. ' ' .. was .. ' ' .. id)
     table.insert(adopted, id)
     table.insert(adopted, owner)
   end

@@ -1,10 +1,10 @@
--- A pod says which members it has, and what it doesn't have but is down for goes.
--- 7: the pod's name, 8: its names before, between spaces, 9: ids that are just
--- coming, between spaces; then of each member id, owner, the owner from whom that took
--- it ("*": whoever has it in the same session), sequence, "live" or "lingers", and body.
--- Answers a word for each: kept, joined, taken, removed, lost.
+-- A pod says which members it has. 7: the pod's name, 8: its names before, between spaces;
+-- then of each member id, owner, the owner from whom that took it ("*": whoever has it in the
+-- same session), sequence, "live" or "lingers", and body.
+-- Answers a word for each: kept, joined, taken, removed, lost; then id and owner of each
+-- member that Redis thinks the pod has, and that it didn't name.
 if not follows() then return { 'astray' } end
-local pod, before, coming = ARGV[7], ARGV[8], ARGV[9]
+local pod, before = ARGV[7], ARGV[8]
 local answer, listed = { 'ok' }, {}
 
 local function same_session(id, body)
@@ -12,7 +12,7 @@ local function same_session(id, body)
   return string.match(redis.call('HGET', members, id) or '', who) == string.match(body, who)
 end
 
-for i = 10, #ARGV, 6 do
+for i = 9, #ARGV, 6 do
   local id, owner, from, seq, live, body = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3]), ARGV[i + 4], ARGV[i + 5]
   listed[id] = true
   local held = hold_of(id)
@@ -36,12 +36,12 @@ for i = 10, #ARGV, 6 do
   end
 end
 save()
-local all = redis.call('HKEYS', holds)
-for _, id in ipairs(all) do
+for _, id in ipairs(redis.call('HKEYS', holds)) do
   local held = hold_of(id)
   local mine = held.pod == pod or string.find(before, ' ' .. held.pod .. ' ', 1, true)
-  if mine and held.was == '-' and not listed[id] and not string.find(coming, ' ' .. id .. ' ', 1, true) then
-    leave(id, 'lost')
+  if mine and held.was == '-' and not listed[id] then
+    table.insert(answer, id)
+    table.insert(answer, held.owner)
   end
 end
 return answer

@@ -10,10 +10,11 @@ local seen_epoch, seen_position = ARGV[5], tonumber(ARGV[6])
 
 -- n counts entries, c what is told of beside them (whose a member is now). Their
 -- sum is the position: it goes up by one with every message on the channel.
-local state = redis.call('HMGET', head, 'epoch', 'n', 'c', 'at', 'bytes')
+local state = redis.call('HMGET', head, 'epoch', 'n', 'c', 'at', 'bytes', 'mark')
 local epoch = state[1] or ''
 local n, c = tonumber(state[2] or 0), tonumber(state[3] or 0)
 local at, bytes = tonumber(state[4] or 0), tonumber(state[5] or 0)
+local mark = state[6] or '-' -- the owner in the newest of the notes that c counts
 
 local overhead = 384 -- of an entry; the same as in log.go
 
@@ -29,23 +30,30 @@ local function follows()
 end
 
 local function begin(new_epoch)
-  epoch, n, c, bytes = new_epoch, 0, 0, 0
+  epoch, n, c, bytes, mark = new_epoch, 0, 0, 0, '-'
+  redis.call('DEL', log)
 end
 
 local function save()
-  redis.call('HSET', head, 'epoch', epoch, 'n', text(n), 'c', text(c), 'at', text(at), 'bytes', text(bytes))
+  redis.call('HSET', head, 'epoch', epoch, 'n', text(n), 'c', text(c), 'at', text(at), 'bytes', text(bytes), 'mark', mark)
 end
 
--- trim drops what is over the limits, the oldest first.
+-- trim drops what is over the limits, the oldest first. Mostly it is one entry or none;
+-- after a quiet time it may be all of them.
 local function trim()
-  local kept = redis.call('XLEN', log)
+  local kept, look = redis.call('XLEN', log), 1
   while kept > 0 do
-    local oldest = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
-    local stamp = tonumber(string.match(oldest[1], '^%d+'))
-    if kept <= max_length and bytes <= max_bytes and at - stamp < max_age then return end
-    redis.call('XDEL', log, oldest[1])
-    bytes = bytes - #oldest[2][2] - overhead
-    kept = kept - 1
+    local drop = {}
+    for _, oldest in ipairs(redis.call('XRANGE', log, '-', '+', 'COUNT', look)) do
+      local stamp = tonumber(string.match(oldest[1], '^%d+'))
+      if kept <= max_length and bytes <= max_bytes and at - stamp < max_age then break end
+      table.insert(drop, oldest[1])
+      bytes = bytes - #oldest[2][2] - overhead
+      kept = kept - 1
+    end
+    if #drop > 0 then redis.call('XDEL', log, unpack(drop)) end
+    if #drop < look then return end
+    look = 256
   end
 end
 
@@ -72,6 +80,7 @@ end
 -- note publishes what is no entry of the log.
 local function note(payload)
   c = c + 1
+  mark = string.match(payload, '^%a (%S+)') or '-'
   publish(payload)
 end
 
@@ -104,23 +113,25 @@ local function update(id, owner, seq, body)
   append('U ' .. owner .. ' ' .. text(seq) .. ' ' .. body)
 end
 
--- leave takes a member out. With the last one the room's time begins to run out.
--- It saves the head itself, since that may be gone afterwards.
+-- rest saves the head. Where nobody is in the room its time begins to run out.
+local function rest()
+  save()
+  if redis.call('HLEN', holds) > 0 then return end
+  if max_age > 0 then
+    redis.call('PEXPIRE', head, ARGV[3])
+    redis.call('PEXPIRE', log, ARGV[3])
+  else
+    redis.call('DEL', head, log)
+  end
+end
+
+-- leave takes a member out; "given-up" is lost too, but not by its own pod's doing.
 local function leave(id, reason)
   local body = redis.call('HGET', members, id) or ''
   local name, user = string.match(body, '^(%S+) (%S+) ')
   redis.call('HDEL', members, id)
   redis.call('HDEL', holds, id)
   append('L ' .. reason .. ' ' .. (name or '=') .. ' ' .. (user or '='))
-  save()
-  if redis.call('HLEN', holds) == 0 then
-    if max_age > 0 then
-      redis.call('PEXPIRE', head, max_age)
-      redis.call('PEXPIRE', log, max_age)
-    else
-      redis.call('DEL', head, log)
-    end
-  end
 end
 
 local function is_removed(id)
