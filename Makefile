@@ -1,12 +1,13 @@
 # make run    the gateway with its demo page on http://127.0.0.1:8080
 # make test   everything that is checked, after installing what is missing
+# make soak   the tests that break Redis and pods, for longer
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 BIN     := $(CURDIR)/bin/roompass
 OUT     ?= $(CURDIR)/web/e2e/out
 NPM_CI  := npm ci --no-audit --no-fund
 
-.PHONY: run build generate lint test test-go test-web test-e2e tools bench
+.PHONY: run build generate lint test test-go test-web test-e2e tools soak bench
 
 run: build
 	$(BIN) serve --dev
@@ -33,19 +34,27 @@ lint:
 
 # Fuzz targets run here with their seeds.
 test-go:
-	CGO_ENABLED=1 go test -race -timeout 10m ./...
+	CGO_ENABLED=1 go test -race -timeout 12m ./...
 
 test-web: web/node_modules/.package-lock.json
 	cd web && npx --no-install tsc --noEmit
 	cd web && node --test client/client.test.mjs
 
 test-e2e: build web/e2e/node_modules/.package-lock.json
-	cd web/e2e && ROOMPASS_BIN='$(BIN)' OUT='$(OUT)' node --test main.test.mjs
+	cd web/e2e && ROOMPASS_BIN='$(BIN)' OUT='$(OUT)' node --test --test-concurrency=1 main.test.mjs cluster.test.mjs
 
 # npm writes this file when it has installed what the lock file says.
 %/node_modules/.package-lock.json: %/package-lock.json
 	cd $* && $(NPM_CI)
 	@touch $@
+
+# What breaks Redis or a pod, each fault for as long as FAULT says, ROUNDS times.
+FAULT  ?= 3m
+ROUNDS ?= 5
+
+soak: tools
+	CGO_ENABLED=1 ROOMPASS_FAULT=$(FAULT) go test -race -count=$(ROUNDS) -timeout 0 \
+		-run 'Redis|Pod|Outage|Resume|Racing|Reset|Reclaim|Reap|Steps|Regress|Silent|Serve' ./rooms ./cmd/roompass
 
 bench:
 	go test -run '^$$' -bench . -benchmem ./...

@@ -34,6 +34,12 @@ func (c *conn) auth(ctx context.Context, r request) error {
 	if resumed {
 		c.session = r.Resume.Session
 	}
+	done, err := c.server.conns.turn(ctx, c.session)
+	if err != nil {
+		c.session = ""
+		return err
+	}
+	defer done()
 	if before := c.server.conns.claim(c.session, c); before != nil {
 		before.close(CloseTakenOver, "the session was resumed on another socket")
 	}
@@ -144,6 +150,9 @@ func (c *conn) comeBack(ctx context.Context, room string, since rooms.Cursor, he
 	if errors.Is(err, rooms.ErrNoMember) || errors.Is(err, rooms.ErrNoRoom) {
 		got = rooms.Resumption{Gap: true}
 		in, got.Snapshot, err = c.server.rooms.Join(ctx, room, who, s)
+	}
+	if errors.Is(err, rooms.ErrAlreadyMember) { // its pod wrote it again meanwhile
+		in, got, err = c.server.rooms.Resume(ctx, room, who, since, s)
 	}
 	if err != nil {
 		c.vacate(s)

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"sync"
 	"time"
 )
@@ -20,7 +21,9 @@ type registry struct {
 	next     int // slot of the next connection to come
 	beat     int // slot of the next tick
 	sessions map[string]*conn
-	awaited  []awaited // oldest first
+	turns    map[string]chan struct{} // by session: closed when its auth is done
+	awaited  []awaited                // oldest first
+	looked   time.Time                // for what is overdue
 }
 
 // awaited is a ping that wants its pong.
@@ -38,6 +41,7 @@ func newRegistry(interval, timeout time.Duration) *registry {
 		timeout:  timeout,
 		ring:     make([]map[*conn]struct{}, max(1, int(interval/tick))),
 		sessions: map[string]*conn{},
+		turns:    map[string]chan struct{}{},
 	}
 	for i := range r.ring {
 		r.ring[i] = map[*conn]struct{}{}
@@ -69,6 +73,33 @@ func (r *registry) claim(session string, c *conn) *conn {
 	before := r.sessions[session]
 	r.sessions[session] = c
 	return before
+}
+
+// turn waits until nobody else is coming back to a session here, so that of two who do so at
+// once the one that closed the other is also the one that has its places in the end. done
+// ends the turn.
+func (r *registry) turn(ctx context.Context, session string) (done func(), _ error) {
+	for {
+		r.mu.Lock()
+		before, taken := r.turns[session]
+		if !taken {
+			mine := make(chan struct{})
+			r.turns[session] = mine
+			r.mu.Unlock()
+			return func() {
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				delete(r.turns, session)
+				close(mine)
+			}, nil
+		}
+		r.mu.Unlock()
+		select {
+		case <-before:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 func (r *registry) len() (n int) {
@@ -114,8 +145,8 @@ func (r *registry) run(stop <-chan struct{}) {
 		select {
 		case <-stop:
 			return
-		case now := <-ticker.C:
-			for _, late := range r.overdue(now) {
+		case <-ticker.C:
+			for _, late := range r.overdue(time.Now()) {
 				switch {
 				case late.conn.hasAnswered(late.seq):
 				case late.conn.busy.Load():
@@ -132,10 +163,17 @@ func (r *registry) run(stop <-chan struct{}) {
 	}
 }
 
-// overdue takes the pings whose time is up.
+// overdue takes the pings whose time is up. While the process stood still, stopped or on a
+// machine that was, no time passed for the peers: their pongs may be waiting to be read.
 func (r *registry) overdue(now time.Time) []awaited {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if stood := now.Sub(r.looked) - r.tick; !r.looked.IsZero() && stood > r.timeout/4 {
+		for i := range r.awaited {
+			r.awaited[i].by = r.awaited[i].by.Add(stood)
+		}
+	}
+	r.looked = now
 	n := 0
 	for n < len(r.awaited) && !r.awaited[n].by.After(now) {
 		n++

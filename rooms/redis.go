@@ -220,42 +220,48 @@ func (s *Redis) arrive(ctx context.Context, name string, a *arrival, ask func(*r
 		r.mu.Unlock()
 	}()
 
-	got, err := ask(r)
-	if err == nil {
-		err = arrivalError(got.status)
-	}
-	if err != nil {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if errors.Is(err, ErrUnavailable) {
-			r.mend() // it may have been done all the same
+	for {
+		got, err := ask(r)
+		if err == nil {
+			err = arrivalError(got.status)
 		}
-		return err
-	}
-	r.take(ctx, got)
-	adrift := got.status == statusAdrift
-	if !adrift && !r.has(a) {
-		// It was done by an attempt whose answer was lost, or in a log that this pod
-		// hasn't seen yet.
-		err := r.settleNow(ctx)
-		if err != nil && ctx.Err() != nil {
-			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		if err != nil {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if errors.Is(err, ErrUnavailable) {
+				r.mend() // it may have been done all the same
+			}
+			return err
 		}
-		adrift = err != nil
+		r.take(ctx, got)
+		adrift := got.status == statusAdrift
+		if !adrift && !r.has(a) {
+			// It was done by an attempt whose answer was lost, or in a log that this pod
+			// hasn't seen yet.
+			err := r.settleNow(ctx)
+			if err != nil && ctx.Err() != nil {
+				return err
+			}
+			adrift = err != nil
+		}
+		if r.has(a) {
+			return nil
+		}
+		err = r.without(func() error {
+			switch {
+			case a.done:
+				return nil
+			case a.hold.ended != nil:
+				return a.hold.ended
+			case !adrift:
+				return ErrTakenOver // by another socket, sooner than this pod heard of it
+			}
+			return here(r, a)
+		})
+		if !errors.Is(err, errStill) {
+			return err
+		}
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	switch {
-	case a.done:
-		return nil
-	case r.dead:
-		return ErrClosed
-	case a.hold.ended != nil:
-		return a.hold.ended
-	case !adrift:
-		return ErrTakenOver // by another socket, sooner than this pod heard of it
-	}
-	return here(r, a)
 }
 
 // arrivalError is what a script's answer means to somebody who wants in.

@@ -169,8 +169,6 @@ func (r *replica) settled(m *member) uint64 {
 func (r *replica) joinHere(a *arrival) error {
 	m := r.byID[a.member.ID]
 	switch {
-	case r.still:
-		return ErrUnavailable
 	case m != nil:
 		return ErrAlreadyMember
 	case r.store.config.MaxMembers > 0 && len(r.byID) >= r.store.config.MaxMembers:
@@ -193,8 +191,6 @@ func (r *replica) joinHere(a *arrival) error {
 func (r *replica) takeHere(a *arrival) error {
 	m := r.byID[a.member.ID]
 	switch {
-	case r.still:
-		return ErrUnavailable
 	case m == nil:
 		return ErrNoMember
 	case m.User != a.member.User || m.Session != a.member.Session:
@@ -218,9 +214,6 @@ func (r *replica) signalHere(h *hold, seq uint64, to string, data json.RawMessag
 	if m.claim.owner == h.key && seq <= m.claim.seq {
 		return nil // it came in, and was told already
 	}
-	if r.still && !sent {
-		return ErrUnavailable
-	}
 	if to != "" && !sent {
 		recipient := r.byID[to]
 		if recipient == nil {
@@ -243,14 +236,11 @@ func (r *replica) signalHere(h *hold, seq uint64, to string, data json.RawMessag
 	return nil
 }
 
-// updateHere updates without Redis. sent says that it was sent there and may have come in.
-func (r *replica) updateHere(h *hold, seq uint64, data json.RawMessage, sent bool) error {
+// updateHere updates without Redis.
+func (r *replica) updateHere(h *hold, seq uint64, data json.RawMessage) {
 	m := h.member
 	if m.claim.owner == h.key && seq <= m.claim.seq {
-		return nil // it came in, and was told already
-	}
-	if r.still && !sent {
-		return ErrUnavailable
+		return // it came in, and was told already
 	}
 	f := r.forkNow()
 	f.steps++
@@ -258,7 +248,6 @@ func (r *replica) updateHere(h *hold, seq uint64, data json.RawMessage, sent boo
 	m.Data = data
 	m.claim.seq = seq
 	r.tell(Entry{Kind: KindUpdated, Member: m.Member}, m)
-	return nil
 }
 
 // leaveHere takes a member of this pod out without Redis.

@@ -64,8 +64,9 @@ func (h *hold) Update(ctx context.Context, data json.RawMessage) error {
 		m := h.member.Member
 		h.room.mu.Unlock()
 		m.Data = data
-		return h.say(ctx, seq, "", updatePayload(h.key, seq, m), body(m), func(sent bool) error {
-			return h.room.updateHere(h, seq, data, sent)
+		return h.say(ctx, seq, "", updatePayload(h.key, seq, m), body(m), func(bool) error {
+			h.room.updateHere(h, seq, data)
+			return nil
 		})
 	})
 }
@@ -75,7 +76,7 @@ func (h *hold) Update(ctx context.Context, data json.RawMessage) error {
 func (h *hold) say(ctx context.Context, seq uint64, to, payload, body string, here func(sent bool) error) error {
 	r := h.room
 	h.seq = seq // whatever becomes of it: it may come in when it seemed to have failed
-	for again := range 2 {
+	for again := false; ; {
 		got, err := r.try(ctx, sayScript, payload, h.member.ID, h.key, seq, to, payload, body)
 		if err != nil {
 			return err
@@ -87,28 +88,43 @@ func (h *hold) say(ctx context.Context, seq uint64, to, payload, body string, he
 		case "nobody":
 			return ErrNoRecipient
 		case statusAdrift:
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			switch {
-			case h.ended != nil:
-				return h.ended
-			case r.dead:
-				return ErrClosed
+			err := r.without(func() error {
+				if h.ended != nil {
+					return h.ended
+				}
+				return here(got.sent)
+			})
+			if !errors.Is(err, errStill) {
+				return err
 			}
-			return here(got.sent)
+			continue
 		}
 		// Gone or taken, as Redis has it. This pod may have been taken for dead, and
 		// then it puts that right and tries again.
-		if again == 0 {
-			if err := r.settleNow(ctx); err != nil {
-				return err
-			}
+		if again {
+			return ErrUnavailable
+		}
+		again = true
+		if err := r.settleNow(ctx); err != nil {
+			return err
 		}
 		if err := h.standing(); err != nil {
 			return err
 		}
 	}
-	return ErrUnavailable
+}
+
+// without does a step without Redis. It returns errStill where that has to wait.
+func (r *replica) without(step func() error) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.dead:
+		return ErrClosed
+	case r.still != nil:
+		return errStill
+	}
+	return step()
 }
 
 // Leave implements [Membership].
@@ -260,6 +276,9 @@ type outcome struct {
 func (r *replica) try(ctx context.Context, what script, payload string, args ...any) (outcome, error) {
 	s := r.store
 	for range 4 {
+		if err := r.untilMoving(ctx); err != nil {
+			return outcome{}, err
+		}
 		if r.adrift() {
 			return outcome{status: statusAdrift}, nil
 		}
@@ -267,8 +286,8 @@ func (r *replica) try(ctx context.Context, what script, payload string, args ...
 		answer, err := s.evalRoom(ctx, what, r.keys, epoch, position, args...)
 		switch {
 		case err == nil:
-		case ctx.Err() != nil:
-			return outcome{}, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+		case isOver(ctx):
+			return outcome{}, fmt.Errorf("%w: %w", ErrUnavailable, context.DeadlineExceeded)
 		case errors.Is(err, errBusy):
 			return outcome{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 		case isRoomsOwn(err):
@@ -287,6 +306,13 @@ func (r *replica) try(ctx context.Context, what script, payload string, args ...
 		}
 	}
 	return outcome{}, ErrUnavailable
+}
+
+// isOver reports whether a command's time was up because its caller's was: a connection's
+// deadline may be a little ahead of its context's.
+func isOver(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ctx.Err() != nil || ok && time.Until(deadline) < 20*time.Millisecond
 }
 
 // take applies what a script of ours published, and waits until it is.

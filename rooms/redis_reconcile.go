@@ -35,10 +35,11 @@ func (r *replica) reconcile(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	defer r.setStill(false)
+	defer r.move()
 	for try := range 6 {
-		// What goes on without Redis meanwhile has to be written too. In the end it has to wait.
-		r.setStill(try >= 3)
+		if try == 2 {
+			r.stop() // what goes on without Redis has to be written too: let it wait
+		}
 		done, err := r.reconcileOnce(ctx)
 		if done || err != nil {
 			return err
@@ -48,10 +49,41 @@ func (r *replica) reconcile(ctx context.Context) error {
 	return errUnsettled
 }
 
-func (r *replica) setStill(still bool) {
+// errStill says that a step without Redis has to wait.
+var errStill = errors.New("the room is being written")
+
+// stop has everything that would be done without Redis wait, until move.
+func (r *replica) stop() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.still = still
+	r.still = make(chan struct{})
+}
+
+func (r *replica) move() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.still != nil {
+		close(r.still)
+		r.still = nil
+	}
+}
+
+// untilMoving waits until something may be done without Redis.
+func (r *replica) untilMoving(ctx context.Context) error {
+	r.mu.Lock()
+	still := r.still
+	r.mu.Unlock()
+	if still == nil {
+		return nil
+	}
+	select {
+	case <-still:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+	case <-r.store.stop:
+		return ErrClosed
+	}
 }
 
 func (r *replica) reconcileOnce(ctx context.Context) (done bool, err error) {

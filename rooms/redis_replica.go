@@ -34,7 +34,7 @@ type replica struct {
 	stale    bool                // has to be reconciled
 	suspect  bool                // by all that there is, not by the log alone
 	mending  bool                // somebody is about to
-	still    bool                // nothing more may be done without Redis, until that is over
+	still    chan struct{}       // nothing may be done without Redis until it is closed; nil: it may
 	ahead    map[uint64]change   // by position: came before one that is missing
 	strange  map[uint64]change   // by position: of another log than the one that was applied
 	stranger string              // the epoch of that one

@@ -295,7 +295,10 @@ func TestServeResumesOnAnotherPod(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 		}
 		if len(open()) != 1 {
-			t.Fatalf("round %d: %d left", round, len(open()))
+			for _, g := range append(racers, ann) {
+				t.Log(g.ended())
+			}
+			t.Fatalf("round %d: %d sockets are left", round, len(open()))
 		}
 		last := open()[0]
 		if got := last.ask(map[string]any{"type": "update", "room": "r", "data": round}); got["type"] != "ok" {
