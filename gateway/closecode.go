@@ -9,7 +9,7 @@ const (
 	CloseProtocol        CloseCode = 1002 // not WebSocket, by RFC 6455
 	CloseTooLarge        CloseCode = 1009 // a message over the limit
 	CloseRestart         CloseCode = 1012 // the pod is draining
-	CloseTryLater        CloseCode = 1013 // too busy, or too slow a reader
+	CloseTryLater        CloseCode = 1013 // too busy, too slow a reader, or events were missed: resume
 	CloseBadFrame        CloseCode = 4400 // not a JSON object with a type
 	CloseUnauthenticated CloseCode = 4401 // no auth in time, or a credential that doesn't hold
 	CloseForbidden       CloseCode = 4403 // not allowed, kicked from the last room, or revoked

@@ -19,7 +19,8 @@
 //   - One membership has one owner: where two resume it at once, one of them
 //     ends up with it, and the other is told.
 //
-// [Rooms] is the interface, [Memory] the implementation in one process's memory;
+// [Rooms] is the interface, [Memory] the implementation in one process's memory, and [Redis]
+// the one that many processes share;
 // roomstest holds the checks that every implementation passes. The package knows
 // nothing of sockets, tokens, or who may do what.
 package rooms

@@ -42,6 +42,9 @@ const (
 	ReasonRevoked Reason = "revoked" // its right to be there was taken away
 )
 
+// bars reports whether who left for r may not resume.
+func bars(r Reason) bool { return r != ReasonLeft && r != ReasonLost }
+
 // Entry is one step of a room's log. All followers on a pod share the one
 // value, so nobody may change it.
 type Entry struct {

@@ -28,8 +28,8 @@ var (
 	ErrPodTaken = errors.New("another pod of this name is running: give each its own")
 	// ErrBadCursor: not a cursor.
 	ErrBadCursor = errors.New("not a cursor: send one back exactly as it came")
-	// ErrUnavailable: what keeps the rooms is out of reach. Nothing was changed
-	// as far as is known.
+	// ErrUnavailable: what keeps the rooms is out of reach. As far as is known nothing was
+	// changed; what was on its way there may still be done.
 	ErrUnavailable = errors.New("the rooms are out of reach: try again soon")
 	// ErrClosed: Close was called.
 	ErrClosed = errors.New("the rooms are closed: the process is shutting down")

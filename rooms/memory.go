@@ -153,7 +153,7 @@ func (s *Memory) Remove(ctx context.Context, name, id string, why Reason) error 
 		return fmt.Errorf("remove from %q: %w", name, err)
 	}
 	defer r.mu.Unlock()
-	if why != ReasonLeft && why != ReasonLost && s.config.RemovedFor > 0 {
+	if bars(why) && s.config.RemovedFor > 0 {
 		s.removed.add(place{name, id}, s.config.TimeNow().Add(s.config.RemovedFor))
 	}
 	r.remove(m, why)

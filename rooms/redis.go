@@ -79,8 +79,10 @@ type Redis struct {
 	config    RedisConfig
 	client    redis.UniversalClient
 	cluster   *redis.ClusterClient // nil: none
+	database  int                  // of a Redis that isn't a cluster
 	pod       *pod
 	lingering lingering
+	removed   removed // those of rooms that this pod followed: Redis may forget
 
 	ctx  context.Context // ends with Close
 	quit context.CancelFunc
@@ -125,6 +127,9 @@ func NewRedis(ctx context.Context, c RedisConfig) (*Redis, error) {
 		mends: make(chan struct{}, 16), turns: make(chan struct{}, atOnce),
 	}
 	s.cluster, _ = c.Client.(*redis.ClusterClient)
+	if node, ok := c.Client.(*redis.Client); ok {
+		s.database = node.Options().DB
+	}
 	s.ctx, s.quit = context.WithCancel(context.Background())
 	s.stop = s.ctx.Done()
 	s.pod = newPod(s, c.Pod)
@@ -135,6 +140,7 @@ func NewRedis(ctx context.Context, c RedisConfig) (*Redis, error) {
 	s.spawn(func() { s.pod.run(s.ctx) })
 	s.spawn(func() { s.lingering.run(s.stop, c.TimeNow) })
 	s.spawn(s.countOutage)
+	s.spawn(s.sweepOften)
 	if s.cluster == nil {
 		if node, ok := c.Client.(*redis.Client); ok {
 			s.shardsMu.Lock()
@@ -153,6 +159,8 @@ func (s *Redis) spawn(f func()) {
 		s.goes.Go(f)
 	}
 }
+
+func (s *Redis) keysOf(room string) roomKeys { return newRoomKeys(s.config.Prefix, room, s.database) }
 
 func (s *Redis) observe(happened func()) {
 	if happened != nil {
@@ -224,6 +232,9 @@ func (s *Redis) arrive(ctx context.Context, name string, a *arrival, ask func(*r
 		got, err := ask(r)
 		if err == nil {
 			err = arrivalError(got.status)
+		}
+		if errors.Is(err, ErrNoMember) && s.removed.has(place{name, a.member.ID}, s.config.TimeNow()) {
+			err = ErrRemoved
 		}
 		if err != nil {
 			r.mu.Lock()
@@ -300,7 +311,7 @@ func (s *Redis) Snapshot(ctx context.Context, name string) (Snapshot, error) {
 		}
 		r.mu.Unlock()
 	}
-	answer, err := s.evalRoom(ctx, readScript, newRoomKeys(s.config.Prefix, name), "", 0, "all", 0, 0)
+	answer, err := s.evalRoom(ctx, readScript, s.keysOf(name), "", 0, "all", 0, 0)
 	if err != nil {
 		return fail(fmt.Errorf("%w: %w", ErrUnavailable, err))
 	}
@@ -372,7 +383,7 @@ func (s *Redis) listAll(ctx context.Context) (list []Summary, err error) {
 		err = s.command(ctx, "list", func(ctx context.Context) error {
 			_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 				for i, name := range chunk {
-					counts[i] = p.HLen(ctx, newRoomKeys(s.config.Prefix, name).holds())
+					counts[i] = p.HLen(ctx, s.keysOf(name).holds())
 				}
 				return nil
 			})
@@ -397,7 +408,7 @@ func (s *Redis) Remove(ctx context.Context, name, id string, why Reason) error {
 		return err
 	}
 	bar := int64(0)
-	if why != ReasonLeft && why != ReasonLost && s.config.RemovedFor > 0 {
+	if bars(why) && s.config.RemovedFor > 0 {
 		bar = s.config.RemovedFor.Milliseconds()
 	}
 	got, err := s.ask(ctx, name, leaveScript, id, "", string(why), bar)
@@ -438,7 +449,7 @@ func (s *Redis) ask(ctx context.Context, name string, what script, args ...any) 
 		return outcome{}, err
 	}
 	if r == nil {
-		answer, err := s.evalRoom(ctx, what, newRoomKeys(s.config.Prefix, name), "", 0, args...)
+		answer, err := s.evalRoom(ctx, what, s.keysOf(name), "", 0, args...)
 		if err != nil {
 			return outcome{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
@@ -485,6 +496,13 @@ func (s *Redis) Outage() (longest time.Duration) {
 		}
 	}
 	return max(longest, s.pod.overdue())
+}
+
+// sweepOften drops now and then who may resume again.
+func (s *Redis) sweepOften() {
+	for s.sleep(time.Minute) {
+		s.removed.sweep(s.config.TimeNow())
+	}
 }
 
 // countOutage counts the time for which Redis is out of reach.

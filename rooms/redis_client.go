@@ -20,8 +20,9 @@ import (
 // DialRedis makes a client of the Redis that urls name, between commas, and checks that it
 // is there and new enough. Each is redis://[user:password@]host:port[/db], or rediss:// for
 // TLS. Several are nodes of one cluster, of which a single one is enough. With
-// ?master_name=NAME they are sentinels of a primary of that name. A password of
-// the form @FILE is read from a file.
+// ?master_name=NAME they are sentinels of a primary of that name: user and password are the
+// primary's, and the sentinels' own are &sentinel_username=NAME&sentinel_password=PASSWORD.
+// A password before the @ of the form @FILE is read from a file.
 //
 // roots are the authorities that may vouch for it over TLS; nil: the system's.
 //
@@ -56,7 +57,7 @@ func DialRedis(ctx context.Context, urls string, roots *x509.CertPool) (redis.Un
 
 func newRedisClient(list []string, roots *x509.CertPool) (redis.UniversalClient, error) {
 	if strings.Contains(list[0], "master_name=") {
-		o, err := redis.ParseFailoverURL(joinAddresses(list))
+		o, err := parseSentinels(list)
 		if err != nil {
 			return nil, errBadRedisURL
 		}
@@ -101,10 +102,37 @@ func newClusterClient(list []string, roots *x509.CertPool) (redis.UniversalClien
 	return redis.NewClusterClient(o), nil
 }
 
+// trust has certificates checked against roots, and each for the host that is dialed: the
+// client library would check all of them for the first one.
 func trust(c *tls.Config, roots *x509.CertPool) {
-	if c != nil && roots != nil {
-		c.RootCAs = roots
+	if c != nil {
+		c.RootCAs, c.ServerName = roots, ""
 	}
+}
+
+// parseSentinels reads the URLs of sentinels. The client library takes the user in them for
+// the sentinels', and knows the primary's by parameters.
+func parseSentinels(list []string) (*redis.FailoverOptions, error) {
+	u, err := url.Parse(joinAddresses(list))
+	if err != nil {
+		return nil, err
+	}
+	query := u.Query()
+	name, password := query.Get("sentinel_username"), query.Get("sentinel_password")
+	query.Del("sentinel_username")
+	query.Del("sentinel_password")
+	if is, ok := u.User.Password(); ok {
+		query.Set("username", u.User.Username())
+		query.Set("password", is)
+	}
+	u.RawQuery = query.Encode()
+	u.User = nil
+	o, err := redis.ParseFailoverURL(u.String())
+	if err != nil {
+		return nil, err
+	}
+	o.SentinelUsername, o.SentinelPassword = name, password
+	return o, nil
 }
 
 // joinAddresses makes one URL of several, as the client library wants them.

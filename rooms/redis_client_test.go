@@ -47,6 +47,24 @@ func TestDialWithPassword(t *testing.T) {
 	}
 }
 
+func TestDialSentinelWithPasswords(t *testing.T) {
+	s := redistest.StartSentinelWithPasswords(t, "the-servers", "the-sentinels")
+	at := strings.TrimPrefix(s.URL(), "redis://")
+	client, err := rooms.DialRedis(t.Context(), "redis://:the-servers@"+at+"&sentinel_password=the-sentinels", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if err := client.Ping(t.Context()).Err(); err != nil {
+		t.Error(err)
+	}
+	for _, url := range []string{"redis://:the-servers@" + at, "redis://" + at + "&sentinel_password=the-sentinels"} {
+		if _, err := rooms.DialRedis(t.Context(), url, nil); err == nil || strings.Contains(err.Error(), "the-se") {
+			t.Errorf("%s: error %v", url, err)
+		}
+	}
+}
+
 func TestDialRefuses(t *testing.T) {
 	old := fakeRedis(t, "redis_version:6.2.14")
 	for _, c := range []struct{ url, want string }{

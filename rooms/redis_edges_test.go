@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -368,6 +369,55 @@ func TestResumeAndKickAfterAFlush(t *testing.T) {
 	s.Do("FLUSHALL")
 	if err := p.Remove(t.Context(), hall, "a", rooms.ReasonKicked); err != nil {
 		t.Errorf("kick: %v", err)
+	}
+}
+
+// Who was kicked can't resume, also when Redis has forgotten.
+func TestKickedAndFlushed(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	w := newWorld(t, []string{s.URL(), s.URL()}, rooms.Config{})
+	w.join(0, "a")
+	b := w.join(1, "b")
+	w.eventually("everybody is everywhere", w.presenceIsExact)
+	if err := w.pods[0].Remove(t.Context(), hall, "b", rooms.ReasonKicked); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("b is told", func() bool { return slices.Contains(b.events(), "left b kicked") })
+	s.Do("FLUSHALL")
+	s.Eventually("the room is written again", func() bool { return strings.Contains(s.Do("KEYS", "*"), ":removed") })
+	for pod := range w.pods {
+		if _, err := w.resumeAt(b, pod); !errors.Is(err, rooms.ErrRemoved) {
+			t.Errorf("it resumes on pod %d: %v, want %v", pod, err, rooms.ErrRemoved)
+		}
+	}
+}
+
+// Databases of one Redis are apart.
+func TestDatabasesAreApart(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	first, second := startPod(t, s.URL(), "p", rooms.Config{}), startPod(t, s.URL()+"/1", "p", rooms.Config{})
+	a, b := newEars(), newEars()
+	if _, _, err := first.Join(t.Context(), hall, rooms.Member{ID: "a"}, a); err != nil {
+		t.Fatal(err)
+	}
+	hold, _, err := second.Join(t.Context(), hall, rooms.Member{ID: "b"}, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := hold.Signal(t.Context(), "", json.RawMessage(`1`)); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Announce(t.Context(), hall, "", json.RawMessage(`2`)); err != nil {
+		t.Fatal(err)
+	}
+	s.Eventually("a hears what was said there", func() bool { return slices.Equal(a.from(""), []int{2}) })
+	if got := a.events(); len(got) > 0 || len(a.from("b")) > 0 {
+		t.Errorf("a hears of another database: %v, %v", got, a.from("b"))
+	}
+	if len(b.from("")) > 0 {
+		t.Error("b hears of another database")
 	}
 }
 

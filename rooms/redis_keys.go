@@ -2,6 +2,7 @@ package rooms
 
 import (
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -18,12 +19,17 @@ type roomKeys struct {
 	channel string // sharded, in the same slot
 }
 
-func newRoomKeys(prefix, room string) roomKeys {
+// newRoomKeys names a room's keys. database is that of a single Redis: channels know none.
+func newRoomKeys(prefix, room string, database int) roomKeys {
 	// Escaped, a name has no brace that would end the tag sooner.
 	tag := prefix + "{" + url.PathEscape(room) + "}"
+	channel := tag
+	if database != 0 {
+		channel += ":" + strconv.Itoa(database)
+	}
 	return roomKeys{
 		keys:    []string{tag + ":head", tag + ":members", tag + ":holds", tag + ":log", tag + ":removed"},
-		channel: tag,
+		channel: channel,
 	}
 }
 

@@ -180,11 +180,17 @@ func (p *pod) reborn(ctx context.Context) {
 // enterRoom notes that the pod has members in a room, before it has.
 func (p *pod) enterRoom(ctx context.Context, room string) error {
 	p.mu.Lock()
-	life, entered := p.life, p.entered[room]
+	entered := p.entered[room]
 	p.mu.Unlock()
 	if entered {
 		return nil
 	}
+	return p.enterAgain(ctx, room)
+}
+
+// enterAgain is enterRoom where Redis may have forgotten.
+func (p *pod) enterAgain(ctx context.Context, room string) error {
+	life := p.name()
 	err := p.store.command(ctx, "sadd", func(ctx context.Context) error {
 		return p.store.client.SAdd(ctx, p.keys.rooms(life), room).Err()
 	})
@@ -259,7 +265,7 @@ func (p *pod) adopt(ctx context.Context, dead, name string) (int, error) {
 	if err := p.enterRoom(ctx, name); err != nil {
 		return 0, err
 	}
-	k := newRoomKeys(s.config.Prefix, name)
+	k := s.keysOf(name)
 	answer, err := s.evalRoom(ctx, adoptScript, k, "", 0, dead, p.name(), adopter()+".")
 	if err != nil {
 		return 0, err
@@ -327,7 +333,7 @@ type orphan struct {
 func (o *orphan) lose() {
 	s := o.store
 	s.spawn(func() {
-		k := newRoomKeys(s.config.Prefix, o.room)
+		k := s.keysOf(o.room)
 		// Its owner is its own, so that nothing else can have it. A room that is open
 		// here hears of it on its channel.
 		_, err := s.evalRoom(s.ctx, leaveScript, k, "", 0, o.id, o.owner, givenUp, 0)

@@ -197,8 +197,8 @@ func (r *replica) agrees(st *state) bool {
 // it went on otherwise. done says that there is nothing to keep, so that the room begins with
 // its next member.
 func (r *replica) restore(ctx context.Context, epoch string, position uint64, how string) (done bool, err error) {
-	args := []any{rand.Text()[:13], how}
 	pod := r.store.pod.name()
+	var members []any
 	var orphans []*orphan
 	r.mu.Lock()
 	if len(r.byID) == 0 && (r.fork == nil || len(r.fork.queue) == 0) {
@@ -222,10 +222,15 @@ func (r *replica) restore(ctx context.Context, epoch string, position uint64, ho
 			orphans = append(orphans, &orphan{r.store, r.name, m.ID, c.owner})
 		}
 		c.seq = r.settled(m)
-		args = append(args, m.ID, c.hold(), body(m.Member))
+		members = append(members, m.ID, c.hold(), body(m.Member))
 	}
 	r.mu.Unlock()
-	if err := r.store.pod.enterRoom(ctx, r.name); err != nil {
+	args := append([]any{rand.Text()[:13], how, len(members) / 3}, members...)
+	out := r.store.removed.of(r.name, r.store.config.TimeNow())
+	for _, id := range slices.SortedFunc(maps.Keys(out), func(a, b string) int { return out[a].Compare(out[b]) }) {
+		args = append(args, out[id].UnixMilli(), id) // the last one's time is the key's
+	}
+	if err := r.store.pod.enterAgain(ctx, r.name); err != nil {
 		return false, err
 	}
 	answer, err := r.store.evalRoom(ctx, restoreScript, r.keys, epoch, position, args...)
@@ -259,7 +264,7 @@ type stray struct{ id, owner string }
 // reclaim writes this pod's members. nil: the log is another one by now.
 func (r *replica) reclaim(ctx context.Context, epoch string) (*reclaimed, error) {
 	pod, before := r.store.pod.names()
-	if err := r.store.pod.enterRoom(ctx, r.name); err != nil {
+	if err := r.store.pod.enterAgain(ctx, r.name); err != nil {
 		return nil, err
 	}
 	is := &reclaimed{}

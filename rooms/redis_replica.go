@@ -67,7 +67,7 @@ type arrival struct {
 
 func newReplica(s *Redis, name string) *replica {
 	return &replica{
-		view: newView(name, s.config.Config), store: s, keys: newRoomKeys(s.config.Prefix, name),
+		view: newView(name, s.config.Config), store: s, keys: s.keysOf(name),
 		opened: make(chan struct{}), closed: make(chan struct{}), syncing: make(chan struct{}, 1), mark: "-",
 		ahead: map[uint64]change{}, arrivals: map[string]*arrival{}, own: map[string]*hold{},
 	}
@@ -265,6 +265,7 @@ func (r *replica) applyJoined(c *change, m *member, told *record) {
 		return
 	}
 	m = &member{Member: c.member, joinedN: c.n, claim: claim{owner: c.owner, seq: c.seq, pod: c.pod, was: "-"}}
+	r.store.removed.forget(place{r.name, m.ID})
 	r.deliver(told, m)
 	r.add(m)
 	if a := r.arrivals[c.owner]; a != nil {
@@ -294,6 +295,9 @@ func (r *replica) applyLeft(c *change, m *member, told *record) {
 		// Others took this pod for dead: it is still here, so it is written again.
 		r.mend()
 		return
+	}
+	if bars(c.reason) && r.store.config.RemovedFor > 0 {
+		r.store.removed.add(place{r.name, m.ID}, r.store.config.TimeNow().Add(r.store.config.RemovedFor))
 	}
 	r.deliver(told, nil)
 	r.remove(m)

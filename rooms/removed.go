@@ -37,6 +37,19 @@ func (r *removed) has(p place, now time.Time) bool {
 	return found && now.Before(until)
 }
 
+// of returns who was put out of a room, and until when that counts.
+func (r *removed) of(room string, now time.Time) map[string]time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	found := map[string]time.Time{}
+	for p, until := range r.until {
+		if p.room == room && now.Before(until) {
+			found[p.member] = until
+		}
+	}
+	return found
+}
+
 // sweep drops those whose time is over.
 func (r *removed) sweep(now time.Time) {
 	r.mu.Lock()

@@ -61,8 +61,8 @@ type Announcer interface {
 	Announce(ctx context.Context, room, to string, data json.RawMessage) error
 }
 
-// Counter is what a [Rooms] may also be: it counts what this pod has, so that the
-// sum over all pods is the whole.
+// Counter is what a [Rooms] may also be: it counts what this pod has. The sum of the members
+// over all pods is the whole; a room counts on each pod that has somebody in it.
 type Counter interface {
 	// Count returns the members whose membership was given out on this pod, those
 	// that linger included, and the rooms that they are in.

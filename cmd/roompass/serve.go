@@ -243,9 +243,13 @@ func (c *ServeCmd) drain() time.Duration {
 // greet says what to do next.
 func (c *ServeCmd) greet(out io.Writer, log *slog.Logger, public, operator net.Addr) {
 	if c.Dev {
-		fmt.Fprintf(out, "roompass is up, for development: open access, and a key that ends with this process.\n\n"+
+		key := ", and a key that ends with this process"
+		if c.Key != "" {
+			key = ""
+		}
+		fmt.Fprintf(out, "roompass is up, for development: open access%[2]s.\n\n"+
 			"  open  http://%[1]s/?room=lobby   in two tabs\n"+
-			"  try   roompass watch --url ws://%[1]s/ws --room lobby --credential ann\n\n", public)
+			"  try   roompass watch --url ws://%[1]s/ws --room lobby --credential ann\n\n", public, key)
 	}
 	log.Info("serving", "version", buildVersion(), "public", public.String(), "operator", operator.String(),
 		"token_ttl", c.TokenTTL, "token_refresh", c.TokenRefresh)

@@ -241,22 +241,41 @@ type Sentinel struct {
 // StartSentinel starts them.
 func StartSentinel(t testing.TB) *Sentinel {
 	t.Helper()
-	p := &Sentinel{Primary: Start(t)}
-	p.Replica = Start(t, "--replicaof", "127.0.0.1 "+strconv.Itoa(p.Primary.port), "--repl-diskless-sync-delay", "0")
+	p := startSentinel(t, nil, "")
+	p.sentinel.Eventually("the sentinel knows the replica", func() bool {
+		return strings.Contains(p.sentinel.try("SENTINEL", "REPLICAS", "main"), strconv.Itoa(p.Replica.port))
+	})
+	return p
+}
+
+// StartSentinelWithPasswords starts them so that they want passwords: the servers' and the
+// sentinel's own.
+func StartSentinelWithPasswords(t testing.TB, servers, sentinel string) *Sentinel {
+	t.Helper()
+	return startSentinel(t, []string{"--requirepass", servers, "--masterauth", servers},
+		"sentinel auth-pass main "+servers+"\nrequirepass "+sentinel+"\n")
+}
+
+func startSentinel(t testing.TB, args []string, config string) *Sentinel {
+	t.Helper()
+	p := &Sentinel{Primary: Start(t, args...)}
+	p.Replica = Start(t, append(args, "--replicaof", "127.0.0.1 "+strconv.Itoa(p.Primary.port), "--repl-diskless-sync-delay", "0")...)
 	p.Replica.Eventually("the replica follows", func() bool {
-		return strings.Contains(p.Replica.try("INFO", "replication"), "master_link_status:up")
+		got := p.Replica.try("INFO", "replication")
+		return strings.Contains(got, "master_link_status:up") || strings.HasPrefix(got, "NOAUTH")
 	})
 	s := &Server{t: t, port: FreePort(t), dir: t.TempDir()}
 	file := filepath.Join(s.dir, "sentinel.conf")
-	config := fmt.Sprintf("port %d\nbind 127.0.0.1\ndir %s\nsentinel monitor main 127.0.0.1 %d 1\n"+
-		"sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 5000\n", s.port, s.dir, p.Primary.port)
+	config = fmt.Sprintf("port %d\nbind 127.0.0.1\ndir %s\nsentinel monitor main 127.0.0.1 %d 1\n"+
+		"sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 5000\n", s.port, s.dir, p.Primary.port) + config
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s.run(file, "--sentinel")
 	t.Cleanup(s.Kill)
-	s.Eventually("the sentinel knows the replica", func() bool {
-		return strings.Contains(s.try("SENTINEL", "REPLICAS", "main"), strconv.Itoa(p.Replica.port))
+	s.Eventually("the sentinel answers", func() bool {
+		got := s.try("PING")
+		return got == "PONG" || strings.HasPrefix(got, "NOAUTH")
 	})
 	p.sentinel = s
 	return p
