@@ -1,15 +1,12 @@
 package rooms
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -292,115 +289,6 @@ func arrivalError(status string) error {
 	return nil
 }
 
-// Snapshot implements [Rooms]. A room in which this pod has nobody is read from Redis.
-func (s *Redis) Snapshot(ctx context.Context, name string) (Snapshot, error) {
-	if err := ctx.Err(); err != nil {
-		return Snapshot{}, err
-	}
-	fail := func(err error) (Snapshot, error) { return Snapshot{}, fmt.Errorf("snapshot of %q: %w", name, err) }
-	r, err := s.peek(ctx, name)
-	if err != nil {
-		return fail(err)
-	}
-	if r != nil {
-		defer s.exit(r)
-		r.mu.Lock()
-		if len(r.byID) > 0 {
-			defer r.mu.Unlock()
-			return r.snapshotNow(), nil
-		}
-		r.mu.Unlock()
-	}
-	answer, err := s.evalRoom(ctx, readScript, s.keysOf(name), "", 0, "all", 0, 0)
-	if err != nil {
-		return fail(fmt.Errorf("%w: %w", ErrUnavailable, err))
-	}
-	st, err := parseState(answer)
-	if err != nil {
-		return fail(err)
-	}
-	if len(st.members) == 0 {
-		return fail(ErrNoRoom)
-	}
-	is := Snapshot{Room: name, Cursor: Cursor{Epoch: st.epoch, N: st.n}}
-	for _, m := range st.members {
-		is.Members = append(is.Members, m.Member)
-	}
-	return is, nil
-}
-
-// List implements [Rooms]. While Redis is out of reach it has the rooms of this pod.
-func (s *Redis) List(ctx context.Context) ([]Summary, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	if s.isClosed() {
-		return nil, fmt.Errorf("list rooms: %w", ErrClosed)
-	}
-	list, err := s.listAll(ctx)
-	if err != nil {
-		list = nil
-		for _, r := range s.all() {
-			r.mu.Lock()
-			if n := len(r.byID); n > 0 {
-				list = append(list, Summary{Room: r.name, Members: n})
-			}
-			r.mu.Unlock()
-		}
-	}
-	slices.SortFunc(list, func(a, b Summary) int { return cmp.Compare(a.Room, b.Room) })
-	return list, nil
-}
-
-// listAll asks every pod's rooms how many are in them.
-func (s *Redis) listAll(ctx context.Context) (list []Summary, err error) {
-	names := map[string]bool{}
-	err = s.command(ctx, "list", func(ctx context.Context) error {
-		pods, err := s.client.ZRange(ctx, s.pod.keys.leases, 0, -1).Result()
-		if err != nil {
-			return err
-		}
-		dead, err := s.client.ZRange(ctx, s.pod.keys.dead, 0, -1).Result()
-		if err != nil {
-			return err
-		}
-		for _, pod := range append(pods, dead...) {
-			rooms, err := s.client.SMembers(ctx, s.pod.keys.rooms(pod)).Result()
-			if err != nil {
-				return err
-			}
-			for _, name := range rooms {
-				names[name] = true
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	for chunk := range slices.Chunk(slices.Collect(maps.Keys(names)), 500) {
-		counts := make([]*redis.IntCmd, len(chunk))
-		err = s.command(ctx, "list", func(ctx context.Context) error {
-			_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
-				for i, name := range chunk {
-					counts[i] = p.HLen(ctx, s.keysOf(name).holds())
-				}
-				return nil
-			})
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-		for i, name := range chunk {
-			if n := counts[i].Val(); n > 0 {
-				list = append(list, Summary{Room: name, Members: int(n)})
-			}
-		}
-	}
-	return list, nil
-}
-
 // Remove implements [Rooms]. It returns [ErrUnavailable] while Redis is out of reach: only
 // there it can be kept in mind who may not resume.
 func (s *Redis) Remove(ctx context.Context, name, id string, why Reason) error {
@@ -473,52 +361,10 @@ func (s *Redis) ask(ctx context.Context, name string, what script, args ...any) 
 	return got, nil
 }
 
-// Count implements [Counter].
-func (s *Redis) Count() (rooms, members int) {
-	for _, r := range s.all() {
-		r.mu.Lock()
-		if n := len(r.own); n > 0 {
-			rooms++
-			members += n
-		}
-		r.mu.Unlock()
-	}
-	return rooms, members
-}
-
-// Outage implements [Distant].
-func (s *Redis) Outage() (longest time.Duration) {
-	s.shardsMu.Lock()
-	defer s.shardsMu.Unlock()
-	for _, h := range s.shards {
-		if h.down.Load() {
-			longest = max(longest, time.Since(time.Unix(0, h.since.Load())), 1)
-		}
-	}
-	return max(longest, s.pod.overdue())
-}
-
 // sweepOften drops now and then who may resume again.
 func (s *Redis) sweepOften() {
 	for s.sleep(time.Minute) {
 		s.removed.sweep(s.config.TimeNow())
-	}
-}
-
-// countOutage counts the time for which Redis is out of reach.
-func (s *Redis) countOutage() {
-	const every = 250 * time.Millisecond
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-s.stop:
-			return
-		case <-ticker.C:
-			if s.Outage() > 0 && s.config.Observe.Degraded != nil {
-				s.config.Observe.Degraded(every)
-			}
-		}
 	}
 }
 

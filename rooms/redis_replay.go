@@ -1,0 +1,92 @@
+package rooms
+
+import (
+	"context"
+	"slices"
+)
+
+// missed returns what m would have got since a cursor; false: the view can't tell.
+func (r *replica) missed(m *member, since Cursor) ([]*Entry, bool) {
+	base, fork, forkN := unfork(since)
+	now := r.store.config.TimeNow()
+	r.log.trim(now)
+	if base.Epoch != r.epoch || base.N < m.joinedN || !r.log.holds(base.N) {
+		return nil, false
+	}
+	recs := slices.Collect(r.log.after(base.N))
+	if r.fork != nil {
+		more, ok := r.fork.after(fork, forkN, m)
+		if !ok {
+			return nil, false
+		}
+		recs = append(recs, more...)
+	}
+	return r.unseen(m.ID, recs, fork, forkN), true
+}
+
+// unseen returns those entries that are for a member which has seen n of a fork.
+func (r *replica) unseen(id string, recs []*record, fork string, n uint64) []*Entry {
+	inFork := func(rec *record) bool { return fork != "" && rec.fork == fork && rec.forkN <= n }
+	told := map[step]bool{}
+	for _, rec := range recs {
+		if rec.Kind == 0 && inFork(rec) {
+			told[step{rec.owner, rec.seq}] = true
+		}
+	}
+	var unseen []*Entry
+	for _, rec := range recs {
+		if rec.Kind != 0 && rec.IsFor(id) && !inFork(rec) && !told[step{rec.owner, rec.seq}] {
+			unseen = append(unseen, r.ready(rec))
+		}
+	}
+	return unseen
+}
+
+// fetch reads from the log what the view doesn't keep any more, for a member that came
+// in at entry number at. It answers nil, false where that is gone from the log too.
+func (r *replica) fetch(ctx context.Context, m *member, since Cursor, at uint64) ([]*Entry, bool) {
+	base, fork, forkN := unfork(since)
+	r.mu.Lock()
+	epoch, position := r.epoch, r.position
+	can := base.Epoch == epoch && base.N >= m.joinedN && base.N <= at
+	r.mu.Unlock()
+	if !can {
+		return nil, false
+	}
+	state, err := r.read(ctx, epoch, position, "log", base.N)
+	if err != nil || !state.told || state.epoch != epoch {
+		return nil, false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.epoch != epoch {
+		return nil, false
+	}
+	var older, all []*record
+	first := r.log.last - uint64(r.log.kept) // the number before the first that is kept
+	for i := range state.entries {
+		c := &state.entries[i]
+		if c.n <= base.N {
+			continue
+		}
+		if c.n > at {
+			break
+		}
+		rec := &record{Entry: c.entry(r.name), owner: c.owner, seq: c.seq, fork: c.fork, forkN: c.forkN}
+		if c.n > first {
+			for kept := range r.log.after(c.n - 1) {
+				rec = kept // so that it is prepared once
+				break
+			}
+		} else {
+			older = append(older, rec)
+		}
+		all = append(all, rec)
+	}
+	missed := r.unseen(m.ID, all, fork, forkN)
+	if len(older) > 0 && older[len(older)-1].Cursor.N == first {
+		r.log.prepend(older, r.store.config.TimeNow())
+	}
+	r.store.observe(r.store.config.Observe.GapFilled)
+	return missed, true
+}

@@ -1,0 +1,219 @@
+package rooms
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// settle makes the view what Redis has, and tells those who follow what that changes.
+// The view's lock is held.
+func (r *replica) settle(st *state, verdicts []verdict) {
+	switch {
+	case r.loaded && st.told:
+		if st.epoch != r.epoch {
+			r.begin(st)
+		}
+		r.catchUp(st)
+		if st.full {
+			r.compare(st)
+		}
+	case r.loaded && st.full && r.hearUp(st):
+		r.compare(st)
+	case st.full:
+		r.replace(st)
+	}
+	for _, v := range verdicts {
+		r.judge(v)
+	}
+	r.loaded = true
+	r.calm()
+	if r.stranger == r.epoch {
+		maps.Copy(r.ahead, r.strange)
+		r.strange, r.stranger = nil, ""
+	}
+	for position, c := range r.ahead {
+		if c.epoch != r.epoch || position <= r.position {
+			delete(r.ahead, position)
+		}
+	}
+	r.advance()
+	if len(r.ahead) > 0 {
+		r.stale = true
+	}
+}
+
+// calm ends the fork, and what wanted a reconciliation.
+func (r *replica) calm() {
+	if r.fork != nil {
+		r.store.observe(r.store.config.Observe.Merged)
+		r.fork = nil
+	}
+	r.stale, r.suspect, r.loaded = false, false, true
+}
+
+// catchUp applies the entries that were missed.
+func (r *replica) catchUp(st *state) {
+	filled := false
+	for i := range st.entries {
+		c := &st.entries[i]
+		if c.n <= r.log.last {
+			continue
+		}
+		filled = true
+		as := Cursor{}
+		if r.fork != nil {
+			as = r.forkCursor(c.n)
+		}
+		r.apply(c, as)
+	}
+	if filled {
+		r.store.observe(r.store.config.Observe.GapFilled)
+	}
+	if st.position >= r.position { // else it was overtaken by what came on the channel
+		r.position, r.mark = st.position, st.mark
+		r.release()
+	}
+}
+
+// begin goes over to another log, of which nothing was applied yet.
+func (r *replica) begin(st *state) {
+	r.epoch, r.position, r.mark = st.epoch, 0, "-"
+	r.log.restart(0)
+	clear(r.ahead)
+	for _, m := range r.order {
+		m.joinedN = 0 // they were there when it began
+	}
+	r.releaseAll()
+}
+
+// hearUp applies what came on the channel and was held back. It reports whether that was all;
+// if not, nothing was applied.
+func (r *replica) hearUp(st *state) bool {
+	heard, from := r.ahead, r.position
+	if st.epoch != r.epoch {
+		if st.epoch != r.stranger {
+			return false
+		}
+		heard, from = r.strange, 0
+	}
+	for position := from + 1; position <= st.position; position++ {
+		if c, ok := heard[position]; !ok || c.epoch != st.epoch {
+			return false
+		}
+	}
+	if st.epoch != r.epoch {
+		r.begin(st)
+		maps.Copy(r.ahead, r.strange)
+		r.strange, r.stranger = nil, ""
+	}
+	for r.position < st.position {
+		c := r.ahead[r.position+1]
+		delete(r.ahead, c.position)
+		r.position = c.position
+		as := Cursor{}
+		if r.fork != nil {
+			as = r.forkCursor(c.n)
+		}
+		r.apply(&c, as)
+	}
+	return true
+}
+
+// replace takes the state as a whole: the log can't tell how it came to be. Those who
+// follow are told of the difference; of signals that were missed they can't be.
+func (r *replica) replace(st *state) {
+	missed := r.loaded
+	r.epoch, r.position = st.epoch, st.position
+	r.log.restart(st.n)
+	if r.fork != nil {
+		r.fork.entries, r.fork.dropped = nil, r.fork.n
+	}
+	r.position = 0 // so that nothing overtook it
+	r.compare(st)
+	r.position, r.mark = st.position, st.mark
+	slices.SortStableFunc(r.order, byJoining)
+	r.releaseAll()
+	if !missed {
+		return
+	}
+	for _, m := range r.order {
+		if m.follower != nil {
+			// It has to come back and take the state as a whole.
+			f := m.follower
+			m.follower = nil
+			f.Detached(ErrGap)
+			h := r.own[m.ID]
+			r.store.lingering.add(h, r.store.config.TimeNow().Add(max(0, r.store.config.Linger)))
+		}
+	}
+}
+
+// compare puts right whose the members are, and tells of those of whom the log didn't. The
+// pod's own are judged by what Redis said of them.
+func (r *replica) compare(st *state) {
+	if st.position < r.position {
+		return // it was overtaken by what came on the channel
+	}
+	is := make(map[string]*member, len(st.members))
+	for _, m := range st.members {
+		is[m.ID] = m
+	}
+	for _, m := range slices.Clone(r.order) {
+		if is[m.ID] == nil && r.own[m.ID] == nil {
+			r.announce(left(m, ReasonLost), nil)
+			r.remove(m)
+		}
+	}
+	for _, now := range st.members {
+		m := r.byID[now.ID]
+		if m == nil {
+			m = &member{Member: now.Member, joinedN: now.joinedN, claim: now.claim}
+			r.announce(Entry{Kind: KindJoined, Member: m.Member}, m)
+			r.add(m)
+			if a := r.arrivals[now.claim.owner]; a != nil {
+				r.arrive(a, m)
+			}
+			continue
+		}
+		m.joinedN = now.joinedN
+		if !r.owns(m) && string(m.Data) != string(now.Data) {
+			m.Member = now.Member
+			r.announce(Entry{Kind: KindUpdated, Member: m.Member}, m)
+		}
+		now.claim.seq = max(now.claim.seq, r.seqOf(m, now.claim.owner))
+		if m.claim != now.claim {
+			r.claimed(m, now.claim)
+		}
+	}
+}
+
+// announce delivers what isn't in the log as if it were. The view's lock is held.
+func (r *replica) announce(e Entry, cause *member) {
+	e.Room, e.Cursor, e.At = r.name, r.cursor(), time.Now()
+	r.deliver(&record{Entry: e}, cause)
+}
+
+// judge does what Redis says of a member that this pod thought to have.
+func (r *replica) judge(v verdict) {
+	h := v.hold
+	h.from = ""
+	if h.ended != nil {
+		return
+	}
+	switch v.word {
+	case "taken":
+		r.handOver(h.member, nil, nil)
+		delete(r.own, h.member.ID)
+		if r.idle() {
+			r.store.tidySoon(r)
+		}
+	case "removed", "lost":
+		why := ReasonKicked
+		if v.word == "lost" {
+			why = ReasonLost
+		}
+		r.announce(left(h.member, why), nil)
+		r.remove(h.member)
+	}
+}
