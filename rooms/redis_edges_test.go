@@ -393,6 +393,32 @@ func TestKickedAndFlushed(t *testing.T) {
 	}
 }
 
+// What pods write again after a flush goes away with its members, the names of their lives before
+// included.
+func TestNothingIsLeftAfterAFlush(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	cfg := rooms.RedisConfig{Config: rooms.Config{LogAge: 500 * time.Millisecond}, Pod: "p", Lease: time.Second}
+	p := startPodWith(t, cfg, s.URL())
+	cfg.Pod = "q"
+	startPodWith(t, cfg, s.URL())
+	hold, _, err := p.Join(t.Context(), hall, rooms.Member{ID: "a"}, newEars())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		s.Do("FLUSHALL")
+		if err := hold.Signal(t.Context(), "", json.RawMessage(`1`)); err != nil { // so that it is noticed before the lease is
+			t.Fatal(err)
+		}
+		s.Eventually("both have leases", func() bool { return s.Do("ZCARD", "roompass:{pods}:leases") == "2" })
+	}
+	if err := hold.Leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.Eventually("only the leases are left", func() bool { return s.Do("KEYS", "*") == "[roompass:{pods}:leases]" })
+}
+
 // Databases of one Redis are apart.
 func TestDatabasesAreApart(t *testing.T) {
 	t.Parallel()

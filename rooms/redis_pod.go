@@ -164,12 +164,18 @@ func (p *pod) overdue() time.Duration {
 
 // reborn begins another life when this one was given up, and writes all members again.
 func (p *pod) reborn(ctx context.Context) {
+	before := p.name()
 	p.rename()
 	p.store.config.Logger.Warn("this pod's lease was lost: its members are put right", "life", p.name())
 	if _, err := p.store.eval(ctx, enlistScript, []string{p.keys.leases}, p.name(), p.ttl().Milliseconds(), "\x00"); err != nil {
 		p.store.config.Logger.Warn("no new lease yet", "error", err)
 		return // the next beat tries again
 	}
+	// What is still under the old name is put away like a dead pod's: Redis may have
+	// forgotten that it is one.
+	_ = p.store.command(ctx, "zadd", func(ctx context.Context) error {
+		return p.store.client.ZAddNX(ctx, p.keys.dead, redis.Z{Member: before}).Err()
+	})
 	for _, r := range p.store.all() {
 		r.mu.Lock()
 		r.mend()

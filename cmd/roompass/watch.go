@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"syscall"
 	"time"
 
 	"github.com/coder/websocket"
@@ -74,6 +75,9 @@ func (c *watchCmd) Run(ctx context.Context, stdio stdio) error {
 	var closed websocket.CloseError
 	if errors.As(err, &closed) {
 		return closeAdvice(closed)
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+		return errors.New("the connection to the gateway was lost: run watch again")
 	}
 	return err
 }
