@@ -166,6 +166,29 @@ func TestIdleMembersCostNothing(t *testing.T) {
 	}
 }
 
+// Thousands who come at once, as after the end of another pod, are let in one after the other: a
+// Redis that is busy with them isn't taken for one that is away.
+func TestARushIsNoOutage(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	var degraded atomic.Int64
+	p := startPodWith(t, rooms.RedisConfig{Pod: "p", Observe: rooms.RedisObserver{Degraded: func(time.Duration) { degraded.Add(1) }}}, s.URL())
+	const members, perRoom = 5000, 10
+	var wg sync.WaitGroup
+	for i := range members {
+		wg.Go(func() {
+			_, snapshot, err := p.Join(t.Context(), fmt.Sprint("room", i/perRoom), rooms.Member{ID: fmt.Sprint(i)}, newEars())
+			if err != nil || snapshot.Degraded {
+				t.Errorf("member %d: degraded %v, %v", i, snapshot.Degraded, err)
+			}
+		})
+	}
+	wg.Wait()
+	if rooms, got := p.Count(); rooms != members/perRoom || got != members || degraded.Load() > 0 {
+		t.Errorf("%d members in %d rooms, degraded %d times", got, rooms, degraded.Load())
+	}
+}
+
 // resumeAt has v come back on a pod, as a client that saw what its ears noted.
 func (w *world) resumeAt(v *voice, pod int) (rooms.Resumption, error) {
 	v.ears.mu.Lock()
