@@ -105,7 +105,7 @@ func serveDev(t *testing.T, args ...string) served {
 		<-ended
 		t.Fatalf("serve ended with %d: %s", code, stderr)
 	}
-	return served{
+	s := served{
 		url:      greeted.FindString(string(greeting[:n])),
 		operator: "http://" + operator,
 		stop: func() outcome {
@@ -114,6 +114,8 @@ func serveDev(t *testing.T, args ...string) served {
 			return outcome{code: code, out: string(greeting[:n]), stderr: stderr.String()}
 		},
 	}
+	eventually(t, "the gateway is ready", func() bool { return s.readiness(t) == http.StatusOK })
+	return s
 }
 
 func TestServeDevGreetsServesAndDrains(t *testing.T) {
