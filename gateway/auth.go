@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/roompass/roompass/gateway/access"
@@ -16,18 +17,26 @@ import (
 // auth says who the peer is, and gives it back what it had.
 func (c *conn) auth(ctx context.Context, r request) error {
 	if c.session != "" {
-		return &requestError{codeAlreadyAuthenticated, "this connection is authenticated already"}
+		return c.proveAgain(ctx, r)
+	}
+	if r.Credential == "" {
+		r.Credential = c.bearer
+	} else if c.bearer != "" && c.bearer != r.Credential {
+		return badRequest("the credential isn't the one of the " + bearerPrefix + " subprotocol: send one of them")
 	}
 	if r.Resume != nil && len(r.Resume.Cursors) > c.server.limits.Rooms {
 		return &requestError{codeTooManyRooms, "one connection may be in " + strconv.Itoa(c.server.limits.Rooms) + " rooms"}
 	}
-	person, resumed, err := c.identify(ctx, r)
+	person, ends, resumed, err := c.identify(ctx, r)
 	if err != nil {
 		if errors.Is(err, access.ErrDenied) {
-			c.close(CloseUnauthenticated, "the credential doesn't hold")
+			c.server.log.Debug("a credential doesn't hold", "reason", access.Reason(err))
+			c.close(CloseUnauthenticated, strings.TrimSuffix("the credential doesn't hold: "+access.Reason(err), ": "))
 			return nil
 		}
-		return err
+		c.server.log.Warn("nobody can tell whether a credential holds", "error", err)
+		c.close(CloseTryLater, "who you are can't be told just now")
+		return nil
 	}
 	c.person = person
 	c.session = newSession()
@@ -45,11 +54,12 @@ func (c *conn) auth(ctx context.Context, r request) error {
 	}
 	_ = c.wire.SetReadDeadline(time.Time{})
 	c.server.addresses.release(c.address)
-	c.address = ""
+	c.address, c.bearer = "", ""
+	c.ends.Store(ends.Unix())
 
 	welcome := welcomeReply{
 		Type: "welcome", ID: r.ID, Session: c.session,
-		Secret:  c.server.sealer.seal(c.session, person, c.server.now()),
+		Secret:  c.server.sealer.seal(c.session, person, ends),
 		User:    asWireUser(person.User),
 		Resumed: resumed, Rooms: []roomReply{}, Degraded: c.server.outage() > 0, Limits: c.server.limits.report(),
 	}
@@ -77,7 +87,7 @@ func (c *conn) auth(ctx context.Context, r request) error {
 		}
 	}
 	now := c.server.now()
-	welcome.ServerTime = now.UnixMilli()
+	welcome.ServerTime, welcome.SessionExpiresIn = now.UnixMilli(), ends.Sub(now).Milliseconds()
 	for _, b := range back {
 		if !b.token.IsZero() {
 			wire := asWireToken(b.token, now)
@@ -96,21 +106,26 @@ func (c *conn) auth(ctx context.Context, r request) error {
 	return nil
 }
 
-// identify takes a resume secret that holds, else the credential. A credential
-// of somebody else beside a resume makes a new session: the old one isn't theirs.
-func (c *conn) identify(ctx context.Context, r request) (_ access.Person, resumed bool, _ error) {
+// identify takes a resume secret that holds, else the credential, and says when
+// the session ends. A credential of somebody else beside a resume makes a new
+// session: the old one isn't theirs. One that is only too old, or that nobody can
+// tell of just now, takes nothing from a secret that holds.
+func (c *conn) identify(ctx context.Context, r request) (_ access.Person, ends time.Time, resumed bool, _ error) {
+	var owner access.Person
+	holds := false
 	if r.Resume != nil {
-		owner, err := c.server.sealer.open(r.Resume.Session, r.Resume.Secret, c.server.now())
-		if err == nil && r.Credential == "" {
-			return owner, true, nil
-		}
-		if err == nil {
-			p, err := c.server.access.Authenticate(ctx, r.Credential)
-			return p, err == nil && p.User == owner.User, err
-		}
+		var err error
+		owner, ends, err = c.server.sealer.open(r.Resume.Session, r.Resume.Secret, c.server.now())
+		holds = err == nil
+	}
+	if holds && r.Credential == "" {
+		return owner, ends, true, nil
 	}
 	p, err := c.server.access.Authenticate(ctx, r.Credential)
-	return p, false, err
+	if holds && err != nil && (errors.Is(err, access.ErrExpired) || !errors.Is(err, access.ErrDenied)) {
+		return owner, ends, true, nil
+	}
+	return p, c.server.now().Add(c.server.limits.SessionMax), holds && p.User == owner.User, err
 }
 
 // A comeback is a place that a session has again.
@@ -145,7 +160,7 @@ func (c *conn) comeBack(ctx context.Context, room string, since rooms.Cursor, he
 		return nil, err
 	}
 	c.occupy(s)
-	who := rooms.Member{ID: s.member, User: c.person.User, Session: c.session, JoinedAt: c.server.now()}
+	who := rooms.Member{ID: s.member, User: c.person.User, Session: c.session, Data: c.person.Data, JoinedAt: c.server.now()}
 	in, got, err := c.server.rooms.Resume(ctx, room, who, since, s)
 	if errors.Is(err, rooms.ErrNoMember) || errors.Is(err, rooms.ErrNoRoom) {
 		got = rooms.Resumption{Gap: true}

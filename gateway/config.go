@@ -50,7 +50,7 @@ type Limits struct {
 	Ping            time.Duration // between two pings of an idle connection; 25 s
 	Pong            time.Duration // that an answer to a ping may take; 10 s
 	QueueBytes      int           // that may wait to be written to one connection; 1 MiB
-	ResumeFor       time.Duration // that a resume secret holds; 12 h
+	SessionMax      time.Duration // from a credential that held to the session's end, resumes included; 12 h
 }
 
 func (l Limits) withDefaults() Limits {
@@ -64,7 +64,7 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.Ping, 25*time.Second)
 	setDefault(&l.Pong, 10*time.Second)
 	setDefault(&l.QueueBytes, 1<<20)
-	setDefault(&l.ResumeFor, 12*time.Hour)
+	setDefault(&l.SessionMax, 12*time.Hour)
 	return l
 }
 
@@ -91,6 +91,7 @@ func (l Limits) check() error {
 		{"--ping", l.Ping > 0},
 		{"--pong", l.Pong > 0},
 		{"--queue-bytes", l.QueueBytes > 0},
+		{"--session-max", l.SessionMax > 0},
 	} {
 		if !is.good {
 			if is.flag == "--max-data-bytes" {

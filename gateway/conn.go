@@ -34,10 +34,14 @@ type conn struct {
 	// The reading goroutine's own.
 	session string // "" until authenticated
 	person  access.Person
+	bearer  string // the credential of the upgrade, until it was used
+
+	ends atomic.Int64 // Unix seconds when the session does; 0 until authenticated
 
 	mu       sync.Mutex // guards what follows; held while nothing else is but out's lock
 	seats    map[string]*seat
 	code     CloseCode // why we closed; 0 while we haven't
+	over     bool      // the session has ended: its members go, and don't linger
 	pings    uint64    // sequence of the last ping that was sent
 	answered uint64    // the highest sequence that a pong had
 	proofs   []proof   // tokens whose delivery isn't proven yet
@@ -146,11 +150,11 @@ func (c *conn) endedBy(err error) CloseCode {
 	}
 }
 
-// detach gives up the connection's places: for good after a goodbye, otherwise
-// its members linger.
+// detach gives up the connection's places: for good after a goodbye and at the
+// session's end, otherwise its members linger.
 func (c *conn) detach(goodbye bool) {
 	c.mu.Lock()
-	seats := c.seats
+	seats, over := c.seats, c.over
 	c.seats, c.proofs = nil, nil
 	c.mu.Unlock()
 	for _, s := range seats {
@@ -160,9 +164,12 @@ func (c *conn) detach(goodbye bool) {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
 		var err error
-		if goodbye {
+		switch {
+		case over:
+			err = c.revoke(ctx, s)
+		case goodbye:
 			err = s.in.Leave(ctx)
-		} else {
+		default:
 			err = s.in.Suspend(ctx)
 		}
 		cancel()

@@ -43,7 +43,11 @@ func asRequestError(err error) *requestError {
 	case errors.As(err, &known):
 		return known
 	case errors.Is(err, access.ErrDenied):
-		return &requestError{codeNotAllowed, "you may not do that here"}
+		message := "you may not do that here"
+		if reason := access.Reason(err); reason != "" {
+			message += ": " + reason
+		}
+		return &requestError{codeNotAllowed, message}
 	case errors.Is(err, rooms.ErrRoomFull):
 		return &requestError{codeRoomFull, "the room is full"}
 	case errors.Is(err, rooms.ErrAlreadyMember):

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 
 	"github.com/roompass/roompass/gateway/access"
 	"github.com/roompass/roompass/tokens"
@@ -149,7 +150,9 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 	token, mintErr := s.mint(ctx, credential, room)
 	switch {
 	case errors.Is(mintErr, access.ErrDenied):
-		refuse(w, http.StatusForbidden, "this credential doesn't open this room")
+		reason := access.Reason(mintErr)
+		s.log.Debug("a credential doesn't open a room", "room", room, "reason", reason)
+		refuse(w, http.StatusForbidden, strings.TrimSuffix("this credential doesn't open this room: "+reason, ": "))
 	case mintErr != nil:
 		s.log.Warn("a token could not be had", "room", room, "error", mintErr)
 		w.Header().Set("Retry-After", "1")

@@ -38,6 +38,8 @@ type welcomeReply struct {
 	Rooms      []roomReply  `json:"rooms"`
 	Degraded   bool         `json:"degraded,omitempty"`
 	Limits     limitsReport `json:"limits"`
+
+	SessionExpiresIn int64 `json:"session_expires_in"`
 }
 
 // A limitsReport tells a client what it has to keep to.
@@ -73,6 +75,15 @@ type leftReply struct {
 type okReply struct {
 	Type string `json:"type"`
 	ID   int64  `json:"id"`
+}
+
+// A provenReply is ok for an auth on a session: that one ends later, and has
+// another secret.
+type provenReply struct {
+	Type             string `json:"type"`
+	ID               int64  `json:"id,omitempty"`
+	Secret           string `json:"secret"`
+	SessionExpiresIn int64  `json:"session_expires_in"`
 }
 
 type errorReply struct {

@@ -10,7 +10,8 @@ import (
 // one goroutine for all of them, and nothing for each but its place in a ring.
 //
 // Each tick pings one slot of the ring, so that every connection is pinged once
-// an interval and the pings are spread over it. Pings that follow tokens are
+// an interval and the pings are spread over it. Then it is also seen whose session
+// has ended. Pings that follow tokens are
 // sent apart from that. What isn't answered in time is closed: all pings have
 // the same timeout, so the oldest is always the first in line.
 type registry struct {
@@ -157,7 +158,7 @@ func (r *registry) run(stop <-chan struct{}) {
 				}
 			}
 			for _, c := range r.due() {
-				c.ping()
+				c.beat()
 			}
 		}
 	}

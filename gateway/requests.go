@@ -89,8 +89,12 @@ func (c *conn) join(ctx context.Context, r request) error {
 	s.token = member
 	c.occupy(s)
 	who := rooms.Member{ID: s.member, User: c.person.User, Session: c.session, Data: r.Data, JoinedAt: c.server.now()}
+	if r.Data == nil {
+		who.Data = c.person.Data
+	}
 	in, snapshot, err := c.server.rooms.Join(ctx, r.Room, who, s)
 	if errors.Is(err, rooms.ErrAlreadyMember) {
+		who.Data = r.Data // who comes back keeps what they had, and not what they began with
 		in, snapshot, err = c.rejoin(ctx, who, s)
 	}
 	if err != nil {

@@ -15,7 +15,7 @@ type seat struct {
 	conn   *conn
 	room   string
 	member string
-	grant  tokens.Grant
+	grant  tokens.Grant // the reading goroutine's own
 	token  *tokens.Membership
 	in     rooms.Membership // the reading goroutine's own
 

@@ -25,20 +25,26 @@ var errSecret = errors.New("the resume secret doesn't hold")
 // keys and after every restart: it is a statement with an HMAC (RFC 2104) under
 // a key that is derived from the signing keys. It outlives the SFU's token, so
 // that a laptop that slept for long can come back.
-type sealer struct {
-	keys  *tokens.KeyRing
-	lasts time.Duration
-}
+type sealer struct{ keys *tokens.KeyRing }
 
-// sealed is what a secret states.
+// sealed is what a secret states: little more than the person's rights, because
+// it comes with each resume.
 type sealed struct {
-	User      string `json:"u"`
-	KickUsers bool   `json:"k,omitempty"`
-	Expires   int64  `json:"e"` // Unix seconds
+	User      string          `json:"u"`
+	KickUsers bool            `json:"k,omitempty"`
+	Rooms     []string        `json:"r,omitempty"`
+	AnyRoom   bool            `json:"a,omitempty"`
+	JoinHub   bool            `json:"h,omitempty"`
+	Data      json.RawMessage `json:"d,omitempty"`
+	Expires   int64           `json:"e"` // Unix seconds: the session's end
 }
 
-func (s sealer) seal(session string, p access.Person, now time.Time) string {
-	text, err := json.Marshal(sealed{User: p.User, KickUsers: p.KickUsers, Expires: now.Add(s.lasts).Unix()})
+// seal makes a secret that holds until the session's end, ends.
+func (s sealer) seal(session string, p access.Person, ends time.Time) string {
+	text, err := json.Marshal(sealed{
+		User: p.User, KickUsers: p.KickUsers, Rooms: p.Rooms, AnyRoom: p.AnyRoom, JoinHub: p.JoinHub, Data: p.Data,
+		Expires: ends.Unix(),
+	})
 	if err != nil {
 		panic("gateway: a resume secret that can't be encoded: " + err.Error())
 	}
@@ -46,11 +52,11 @@ func (s sealer) seal(session string, p access.Person, now time.Time) string {
 	return base64.RawURLEncoding.EncodeToString(append(tag(key, session, text), text...))
 }
 
-// open returns whom the session belongs to, or errSecret.
-func (s sealer) open(session, secret string, now time.Time) (access.Person, error) {
+// open returns whom the session belongs to and when it ends, or errSecret.
+func (s sealer) open(session, secret string, now time.Time) (_ access.Person, ends time.Time, _ error) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(secret)
 	if err != nil || len(raw) < sha256.Size {
-		return access.Person{}, errSecret
+		return access.Person{}, time.Time{}, errSecret
 	}
 	_, keys := s.keys.DeriveSecret(secretLabel)
 	for _, key := range keys {
@@ -60,11 +66,13 @@ func (s sealer) open(session, secret string, now time.Time) (access.Person, erro
 		}
 		var is sealed
 		if json.Unmarshal(text, &is) != nil || now.Unix() >= is.Expires {
-			return access.Person{}, errSecret
+			return access.Person{}, time.Time{}, errSecret
 		}
-		return access.Person{User: is.User, KickUsers: is.KickUsers}, nil
+		return access.Person{
+			User: is.User, KickUsers: is.KickUsers, Rooms: is.Rooms, AnyRoom: is.AnyRoom, JoinHub: is.JoinHub, Data: is.Data,
+		}, time.Unix(is.Expires, 0), nil
 	}
-	return access.Person{}, errSecret
+	return access.Person{}, time.Time{}, errSecret
 }
 
 func tag(key []byte, session string, text []byte) []byte {

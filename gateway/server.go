@@ -55,7 +55,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		keys: cfg.Keys, rooms: cfg.Rooms, access: cfg.Access, limits: limits,
-		sealer:  sealer{cfg.Keys, limits.ResumeFor},
+		sealer:  sealer{cfg.Keys},
 		origins: map[string]bool{}, client: cfg.Client,
 		log: cfg.Logger.With("pod", cfg.Pod), now: cfg.TimeNow,
 		addresses: newAddresses(limits.Unauthenticated),

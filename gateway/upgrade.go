@@ -25,8 +25,18 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusForbidden, "pages of this origin may not connect: the operator allows them by --origin")
 		return
 	}
-	if isUpgrade(r) && !offers(r, Subprotocol) {
+	if name := credentialParameter(r); name != "" {
+		refuse(w, http.StatusBadRequest, "no credential belongs in the URL, where logs keep it: send what is in "+name+" as auth's credential, or as a "+bearerPrefix+" subprotocol")
+		return
+	}
+	offered := offers(r)
+	if isUpgrade(r) && !slices.Contains(offered, Subprotocol) {
 		refuse(w, http.StatusBadRequest, "offer the WebSocket subprotocol "+Subprotocol)
+		return
+	}
+	bearer, err := bearerOf(offered, s.limits.MessageBytes)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
 	address := addressOf(r)
@@ -39,6 +49,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		server:  s,
 		limiter: rate.NewLimiter(rate.Limit(s.limits.MessageRate), s.limits.MessageBurst),
 		address: address,
+		bearer:  bearer,
 	}
 	c.out.limit = s.limits.QueueBytes
 	hijacked := &hijacker{ResponseWriter: w, timeout: s.limits.Pong}
@@ -62,14 +73,14 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 
 func isUpgrade(r *http.Request) bool { return strings.EqualFold(r.Header.Get("Upgrade"), "websocket") }
 
-// offers says whether the client offered a subprotocol.
-func offers(r *http.Request, subprotocol string) bool {
+// offers returns the subprotocols that the client offered.
+func offers(r *http.Request) (all []string) {
 	for _, line := range r.Header.Values("Sec-WebSocket-Protocol") {
-		if slices.ContainsFunc(strings.Split(line, ","), func(p string) bool { return strings.TrimSpace(p) == subprotocol }) {
-			return true
+		for p := range strings.SplitSeq(line, ",") {
+			all = append(all, strings.TrimSpace(p))
 		}
 	}
-	return false
+	return all
 }
 
 // allowsOrigin keeps foreign pages from opening sockets in their visitors' names

@@ -1,0 +1,111 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+
+	"github.com/roompass/roompass/rooms"
+	"github.com/roompass/roompass/tokens"
+)
+
+// beat is what happens to a connection once an interval: it is pinged, or its
+// session has ended.
+func (c *conn) beat() {
+	ends := c.ends.Load()
+	if ends == 0 || c.server.now().Unix() < ends {
+		c.ping()
+		return
+	}
+	c.endSession()
+}
+
+// endSession closes the connection because nobody has proven for too long who it
+// is. No more tokens are pushed from now on; its members go once it is closed.
+func (c *conn) endSession() {
+	c.mu.Lock()
+	closing := c.code != 0
+	c.over = c.over || !closing
+	c.mu.Unlock()
+	if closing {
+		return
+	}
+	for _, s := range c.allSeats() {
+		s.token.Remove()
+	}
+	c.close(CloseUnauthenticated, "the session is over: authenticate anew")
+}
+
+// proveAgain does an auth on a session: a new credential of the same person,
+// with which it begins anew to last and has the rights that are in it.
+func (c *conn) proveAgain(ctx context.Context, r request) error {
+	if r.Credential == "" || r.Resume != nil {
+		return &requestError{codeAlreadyAuthenticated, "this connection is authenticated already: a new credential is all that it takes"}
+	}
+	person, err := c.server.access.Authenticate(ctx, r.Credential)
+	if err != nil {
+		return err
+	}
+	if person.User != c.person.User {
+		return &requestError{codeNotAllowed, "this credential is another user's: open another socket"}
+	}
+	grants := map[*seat]*tokens.Grant{} // nil: not allowed any more
+	for _, s := range c.allSeats() {
+		grant, err := c.server.access.Admit(ctx, person, s.room)
+		switch {
+		case err == nil:
+			grants[s] = &grant
+		case asRequestError(err).Code == codeNotAllowed:
+			grants[s] = nil
+		default:
+			return err // nothing has changed
+		}
+	}
+	now := c.server.now()
+	ends := now.Add(c.server.limits.SessionMax)
+	c.person = person
+	c.ends.Store(ends.Unix())
+	c.send(encode(provenReply{"ok", r.ID, c.server.sealer.seal(c.session, person, ends), ends.Sub(now).Milliseconds()}))
+	for s, grant := range grants {
+		c.regrant(ctx, s, grant)
+	}
+	return nil
+}
+
+// regrant gives a seat its new grant, and the token for that at once; or ends it.
+func (c *conn) regrant(ctx context.Context, s *seat, grant *tokens.Grant) {
+	var err error
+	switch {
+	case grant == nil:
+		err = c.revoke(ctx, s)
+	case grant.Key() != s.grant.Key():
+		s.grant = *grant
+		// If it can't be signed just now, the schedule goes on trying.
+		err = s.token.SetGrant(ctx, *grant)
+	}
+	if err != nil {
+		c.server.log.Debug("regrant", "session", c.session, "room", s.room, "error", err)
+	}
+}
+
+// revoke ends a place for good. While the rooms' shared view is out of reach
+// nobody can be put out, but everybody can leave.
+func (c *conn) revoke(ctx context.Context, s *seat) error {
+	err := c.server.rooms.Remove(ctx, s.room, s.member, rooms.ReasonRevoked)
+	if !errors.Is(err, rooms.ErrUnavailable) {
+		return err
+	}
+	err = s.in.Leave(ctx)
+	c.removed(s, rooms.ReasonRevoked)
+	return err
+}
+
+// allSeats returns the connection's places.
+func (c *conn) allSeats() []*seat {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := make([]*seat, 0, len(c.seats))
+	for _, s := range c.seats {
+		all = append(all, s)
+	}
+	return all
+}
