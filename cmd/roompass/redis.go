@@ -19,7 +19,10 @@ import (
 
 // store makes the rooms: in this process's memory, or over Redis.
 func (c *ServeCmd) store(ctx context.Context, log *slog.Logger, registry prometheus.Registerer) (rooms.Rooms, error) {
-	cfg := rooms.Config{Linger: c.Linger, Prepare: gateway.Prepare}
+	cfg := rooms.Config{
+		Linger: c.Linger, Prepare: gateway.Prepare,
+		RemovedFor: max(12*time.Hour, c.SessionMax), // a resume secret of before holds no longer
+	}
 	if c.Redis == "" {
 		return rooms.NewMemory(cfg), nil
 	}

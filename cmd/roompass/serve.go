@@ -42,9 +42,16 @@ type ServeCmd struct {
 	VerifierSkew time.Duration `default:"0s" help:"How far the media server's clock may be ahead."`
 	Signers      int           `default:"0" help:"Signatures at a time; 0 is one a processor."`
 
-	Access       string   `enum:"open" default:"open" help:"Who may enter: open lets everybody in, and is for development."`
-	InsecureOpen bool     `help:"Allow open access on an address that others reach."`
-	Origin       []string `help:"Origin that pages may connect from, beside the gateway's own; repeatable." placeholder:"https://APP"`
+	Access         string        `enum:"open,jwt" default:"open" help:"Who may enter: open lets everybody in, and is for development; jwt wants the app's own token."`
+	AccessKey      string        `help:"Public keys of the app's tokens: a PEM file, or one with a JWK Set." placeholder:"FILE"`
+	AccessJWKS     string        `name:"access-jwks" help:"Address of the app's JWK Set, in place of --access-key." placeholder:"URL"`
+	AccessAlg      []string      `help:"Algorithm that the app's tokens may have; repeatable. All that need no shared secret where it is not given." placeholder:"ALG"`
+	AccessIssuer   string        `help:"What iss of the app's tokens has to be."`
+	AccessAudience string        `help:"What aud of the app's tokens has to be, or to name."`
+	AccessAnyRoom  bool          `help:"A token without room_ids opens every room, rather than none."`
+	SessionMax     time.Duration `default:"12h" help:"How long a session lasts without a new credential."`
+	InsecureOpen   bool          `help:"Allow open access on an address that others reach."`
+	Origin         []string      `help:"Origin that pages may connect from, beside the gateway's own; repeatable." placeholder:"https://APP"`
 
 	Linger time.Duration  `default:"15s" help:"How long a member whose socket dropped stays in its rooms."`
 	Drain  *time.Duration `help:"How long clients get to move away at SIGTERM: 30s, with --dev 1s." placeholder:"30s"`
@@ -85,6 +92,13 @@ func (c *ServeCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return usageError{fmt.Errorf("--token-ttl: %w", err)}
 	}
+	control, err := c.access(ctx, log)
+	if err != nil {
+		return err
+	}
+	if app, ok := control.(*access.JWT); ok {
+		defer app.Close()
+	}
 	registry := newRegistry()
 	store, err := c.store(ctx, log, registry)
 	if err != nil {
@@ -92,13 +106,13 @@ func (c *ServeCmd) Run(ctx context.Context, std stdio) error {
 	}
 	defer store.Close()
 	server, err := gateway.New(gateway.Config{
-		Keys: keys, Issuer: issuer, Rooms: store, Access: access.Open{},
+		Keys: keys, Issuer: issuer, Rooms: store, Access: control,
 		TokenTTL: c.TokenTTL, TokenRefresh: c.TokenRefresh, VerifierSkew: c.VerifierSkew, Signers: c.Signers,
 		Pod: c.PodID, Origins: c.Origin, Client: web.Client(), Logger: log, Registry: registry,
 		Limits: gateway.Limits{
 			MessageBytes: c.MaxMessageBytes, DataBytes: c.MaxDataBytes, Rooms: c.MaxRooms,
 			MessageRate: c.MessageRate, MessageBurst: c.MessageBurst, Unauthenticated: c.MaxUnauthenticated,
-			AuthTimeout: c.AuthTimeout, Ping: c.Ping, Pong: c.Pong, QueueBytes: c.QueueBytes,
+			AuthTimeout: c.AuthTimeout, Ping: c.Ping, Pong: c.Pong, QueueBytes: c.QueueBytes, SessionMax: c.SessionMax,
 		},
 	})
 	if err != nil {
@@ -121,7 +135,7 @@ func (c *ServeCmd) Run(ctx context.Context, std stdio) error {
 		front = withDemo(front)
 	}
 	serving := serving{
-		gateway: server, keys: keys, log: log,
+		gateway: server, keys: keys, access: control, log: log,
 		public:   &http.Server{Handler: front, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)},
 		operator: &http.Server{Handler: server.Operator(promhttp.HandlerFor(registry, promhttp.HandlerOpts{})), ReadHeaderTimeout: 5 * time.Second},
 	}
@@ -151,10 +165,10 @@ func (c *ServeCmd) check() error {
 		return errors.New("--signers must not be negative")
 	case c.zeroLimit() != "":
 		return fmt.Errorf("%s 0 would let nothing through: leave it out for the default", c.zeroLimit())
-	case !c.InsecureOpen && !isLoopback(c.Listen):
-		return fmt.Errorf("--access open lets everybody in, and others reach --listen %s: listen on 127.0.0.1, or say --insecure-open", c.Listen)
+	case c.Access == "open" && !c.InsecureOpen && !isLoopback(c.Listen):
+		return fmt.Errorf("--access open lets everybody in, and others reach --listen %s: listen on 127.0.0.1, let people in by --access jwt, or say --insecure-open", c.Listen)
 	}
-	return nil
+	return c.checkAccess()
 }
 
 // zeroLimit names a limit that was set to 0, which the gateway would take for not set.
@@ -166,7 +180,7 @@ func (c *ServeCmd) zeroLimit() string {
 		{"--max-message-bytes", c.MaxMessageBytes == 0}, {"--max-data-bytes", c.MaxDataBytes == 0},
 		{"--max-rooms", c.MaxRooms == 0}, {"--message-rate", c.MessageRate == 0}, {"--message-burst", c.MessageBurst == 0},
 		{"--max-unauthenticated", c.MaxUnauthenticated == 0}, {"--auth-timeout", c.AuthTimeout == 0},
-		{"--ping", c.Ping == 0}, {"--pong", c.Pong == 0}, {"--queue-bytes", c.QueueBytes == 0},
+		{"--ping", c.Ping == 0}, {"--pong", c.Pong == 0}, {"--queue-bytes", c.QueueBytes == 0}, {"--session-max", c.SessionMax == 0},
 	} {
 		if limit.zero {
 			return limit.flag
@@ -243,17 +257,21 @@ func (c *ServeCmd) drain() time.Duration {
 // greet says what to do next.
 func (c *ServeCmd) greet(out io.Writer, log *slog.Logger, public, operator net.Addr) {
 	if c.Dev {
+		credential := "ann"
+		if c.Access != "open" {
+			credential = "@FILE"
+		}
 		key := ", and a key that ends with this process"
 		if c.Key != "" {
 			key = ""
 		}
-		fmt.Fprintf(out, "roompass is up, for development: open access%[2]s.\n\n"+
+		fmt.Fprintf(out, "roompass is up, for development: %[3]s access%[2]s.\n\n"+
 			"  open  http://%[1]s/?room=lobby   in two tabs\n"+
-			"  try   roompass watch --url ws://%[1]s/ws --room lobby --credential ann\n\n", public, key)
+			"  try   roompass watch --url ws://%[1]s/ws --room lobby --credential %[4]s\n\n", public, key, c.Access, credential)
 	}
 	log.Info("serving", "version", buildVersion(), "public", public.String(), "operator", operator.String(),
-		"token_ttl", c.TokenTTL, "token_refresh", c.TokenRefresh)
-	if !isLoopback(c.Listen) {
+		"token_ttl", c.TokenTTL, "token_refresh", c.TokenRefresh, "access", c.Access)
+	if c.Access == "open" && !isLoopback(c.Listen) {
 		log.Warn("open access on an address that others reach: everybody may enter every room and kick")
 	}
 }
@@ -290,6 +308,7 @@ func withDemo(next http.Handler) http.Handler {
 type serving struct {
 	gateway          *gateway.Server
 	keys             *tokens.KeyRing
+	access           access.Control
 	log              *slog.Logger
 	public, operator *http.Server
 }
@@ -360,9 +379,10 @@ func (s *serving) followKeys(ctx context.Context) error {
 			case <-hangup:
 				if err := s.keys.Reload(); err != nil {
 					s.log.Error("the new keys can't be read; the old ones go on signing", "error", err)
-					continue
+				} else {
+					s.log.Info("keys read again at SIGHUP")
 				}
-				s.log.Info("keys read again at SIGHUP")
+				s.reloadAccess()
 			}
 		}
 	})
