@@ -67,14 +67,14 @@ const longestUser = 256
 // checkUser says what keeps text from being a user id; "" is nothing.
 func checkUser(text string) (wrong string) {
 	if len(text) > longestUser {
-		return "longer than " + strconv.Itoa(longestUser) + " bytes"
+		return "is longer than " + strconv.Itoa(longestUser) + " bytes"
 	}
 	if !utf8.ValidString(text) {
-		return "not UTF-8"
+		return "is not UTF-8"
 	}
 	for _, r := range text {
 		if unicode.IsControl(r) {
-			return "one with a control character"
+			return "has a control character in it"
 		}
 	}
 	return ""

@@ -59,7 +59,7 @@ func parseClaims(payload []byte, dataBytes int) (c claims, _ error) {
 		return claims{}, Denial{"sub is empty"}
 	}
 	if wrong := checkUser(c.subject); wrong != "" {
-		return claims{}, Denial{"sub is the user id, and this one is " + wrong}
+		return claims{}, Denial{"sub is the user id, and this one " + wrong}
 	}
 	var err error
 	c.data, err = presence(all["data"], name, dataBytes)

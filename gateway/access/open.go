@@ -15,7 +15,7 @@ type Open struct{}
 // over 256 bytes, not UTF-8, or with control characters.
 func (Open) Authenticate(_ context.Context, credential string) (Person, error) {
 	if wrong := checkUser(credential); wrong != "" {
-		return Person{}, Denial{"with open access it is the user id, and this one is " + wrong}
+		return Person{}, Denial{"with open access it is the user id, and this one " + wrong}
 	}
 	return Person{User: credential, KickUsers: credential != ""}, nil
 }
