@@ -164,12 +164,9 @@ func (c *conn) detach(goodbye bool) {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
 		var err error
-		switch {
-		case over:
-			err = c.revoke(ctx, s)
-		case goodbye:
+		if goodbye || over {
 			err = s.in.Leave(ctx)
-		default:
+		} else {
 			err = s.in.Suspend(ctx)
 		}
 		cancel()

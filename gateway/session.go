@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/roompass/roompass/gateway/access"
 	"github.com/roompass/roompass/rooms"
 	"github.com/roompass/roompass/tokens"
 )
@@ -20,7 +21,10 @@ func (c *conn) beat() {
 }
 
 // endSession closes the connection because nobody has proven for too long who it
-// is. No more tokens are pushed from now on; its members go once it is closed.
+// is. No more tokens are pushed from now on. Its members leave once it is closed,
+// rather than be removed: one that was resumed elsewhere at this moment, with a new
+// credential, is somebody else's. The client isn't told room by room: with another
+// credential it may join them anew.
 func (c *conn) endSession() {
 	c.mu.Lock()
 	closing := c.code != 0
@@ -54,7 +58,7 @@ func (c *conn) proveAgain(ctx context.Context, r request) error {
 		switch {
 		case err == nil:
 			grants[s] = &grant
-		case asRequestError(err).Code == codeNotAllowed:
+		case errors.Is(err, access.ErrDenied):
 			grants[s] = nil
 		default:
 			return err // nothing has changed

@@ -28,7 +28,7 @@ func TestSessionEndsWhenNothingWasProvenForTooLong(t *testing.T) {
 		if lasted := time.Since(began); code != CloseUnauthenticated || !strings.Contains(reason, "the session is over") || lasted < time.Hour || lasted > time.Hour+25*time.Second {
 			t.Errorf("after %v: %d %q", lasted, code, reason)
 		}
-		if got := ann.want("member_left"); got["reason"] != "revoked" || time.Since(began) > time.Hour+26*time.Second {
+		if got := ann.want("member_left"); got["reason"] != "left" || time.Since(began) > time.Hour+26*time.Second {
 			t.Errorf("after %v Ann sees %v: want no lingering", time.Since(began), got)
 		}
 		if n := p.server.schedule.Len(); n != 1 {

@@ -167,6 +167,12 @@ func (j *JWT) verify(ctx context.Context, credential string) ([]byte, error) {
 			keyErr = Denial{"its header has critical extensions (crit)"}
 			return nil, keyErr
 		}
+		if kid, named := t.Header["kid"]; named {
+			if _, ok := kid.(string); !ok {
+				keyErr = Denial{"its header's kid is not a string"}
+				return nil, keyErr
+			}
+		}
 		var key any
 		key, keyErr = j.keyFor(ctx, t)
 		return key, keyErr
