@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -158,5 +159,41 @@ func TestServeByJWTMayBeReachedByOthers(t *testing.T) {
 	gateway := serveDev(t, "--listen", "0.0.0.0:0", "--access", "jwt", "--access-key", a.file, "--access-issuer", "i", "--access-audience", "a")
 	if got := gateway.stop(); got.code != exitDone || strings.Contains(got.stderr, "open access") || strings.Contains(got.out, "open access") {
 		t.Errorf("exit code %d\n%s%s", got.code, got.out, got.stderr)
+	}
+}
+
+func TestServeReadsTheAppsKeysAgainAtSIGHUP(t *testing.T) {
+	a, b := newApp(t), newApp(t)
+	listen, operator := loopback(t), loopback(t)
+	p := serveProcess(t, "--dev", "--listen", listen, "--admin-listen", operator,
+		"--access", "jwt", "--access-key", a.file, "--access-issuer", "https://app.example", "--access-audience", "rooms")
+	p.served = served{url: "http://" + listen, operator: "http://" + operator}
+	eventually(t, "the process is ready", func() bool {
+		response, err := http.Get(p.operator + "/readyz")
+		if err != nil {
+			return false
+		}
+		defer response.Body.Close()
+		return response.StatusCode == http.StatusOK
+	})
+	enters := func(credential string) bool {
+		g := visit(t, p.served)
+		defer func() { _ = g.ws.CloseNow() }()
+		return g.ask(map[string]any{"type": "auth", "credential": credential}) != nil
+	}
+	if !enters(a.sign(nil)) || enters(b.sign(nil)) {
+		t.Fatal("before: the first app enters, and the second doesn't")
+	}
+	key, err := os.ReadFile(b.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(a.file, key, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.signal(t, syscall.SIGHUP)
+	eventually(t, "the second app enters", func() bool { return enters(b.sign(nil)) })
+	if enters(a.sign(nil)) {
+		t.Error("the first app still enters")
 	}
 }
