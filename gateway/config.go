@@ -33,6 +33,8 @@ type Config struct {
 	Client  []byte   // client.js
 	Limits  Limits
 
+	AdminKeys []AdminKey // open the operator's API; none: it answers that it is off
+
 	Logger   *slog.Logger          // nil: slog.Default()
 	Registry prometheus.Registerer // nil: the metrics are kept but not shown
 	TimeNow  func() time.Time      // nil: time.Now

@@ -57,7 +57,7 @@ func startPod(t *testing.T, ctx context.Context, change func(*Config)) (*pod, fu
 	registry := prometheus.NewRegistry()
 	cfg := Config{
 		Keys: keys, Rooms: store, Access: access.Open{}, Pod: "test", Registry: registry,
-		Client: []byte("export {}"), Logger: slog.New(slog.DiscardHandler),
+		Client: []byte("export {}"), Logger: slog.New(slog.DiscardHandler), AdminKeys: parseKeys(t, "read:"+readKey, writeKey),
 	}
 	if change != nil {
 		change(&cfg)
@@ -320,6 +320,7 @@ func get(handler http.Handler, r *http.Request) (int, string, http.Header) {
 	return w.Code, string(body), w.Header()
 }
 
+// operator is the operator's listener. Whatever it answers is held to openapi.yaml.
 func (p *pod) operator() http.Handler {
-	return p.server.Operator(promhttp.HandlerFor(p.registry, promhttp.HandlerOpts{}))
+	return described(p.t, p.server.Operator(promhttp.HandlerFor(p.registry, promhttp.HandlerOpts{})))
 }

@@ -26,26 +26,6 @@ func (s *Server) Public() http.Handler {
 	return hardened(mux)
 }
 
-// Operator is the operator listener's handler.
-func (s *Server) Operator(metrics http.Handler) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, "ok\n") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		switch {
-		case s.draining.Load():
-			refuse(w, http.StatusServiceUnavailable, "draining")
-		case !s.ready.Load():
-			refuse(w, http.StatusServiceUnavailable, "starting")
-		case s.outage() > outageGrace:
-			refuse(w, http.StatusServiceUnavailable, "the rooms' shared view is out of reach")
-		default:
-			answer(w, "ok\n")
-		}
-	})
-	mux.Handle("GET /metrics", metrics)
-	return hardened(mux)
-}
-
 // hardened keeps browsers from guessing what an answer is (CWE-430).
 func hardened(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -57,20 +37,6 @@ func hardened(next http.Handler) http.Handler {
 func answer(w http.ResponseWriter, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = io.WriteString(w, text)
-}
-
-// A problem is an error as RFC 9457 has it.
-type problem struct {
-	Title  string `json:"title"`
-	Status int    `json:"status"`
-	Detail string `json:"detail"`
-}
-
-func refuse(w http.ResponseWriter, status int, detail string) {
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(problem{http.StatusText(status), status, detail})
 }
 
 func (s *Server) serveClient(w http.ResponseWriter, _ *http.Request) {

@@ -26,8 +26,10 @@ func (c *conn) handle(text []byte) {
 	c.server.metrics.message(r.Type)
 	if err == nil {
 		ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
+		began := c.server.now()
 		err = c.do(ctx, r)
 		cancel()
+		c.audit(r, err, c.server.now().Sub(began))
 	}
 	if err != nil {
 		known := asRequestError(err)
@@ -224,7 +226,6 @@ func (c *conn) kick(ctx context.Context, r request) error {
 	if err != nil {
 		return err
 	}
-	c.server.log.Info("kicked", "room", r.Room, "member", r.Member, "by", s.member, "user", c.person.User)
 	c.ok(r)
 	return nil
 }

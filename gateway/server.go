@@ -27,6 +27,7 @@ type Server struct {
 	limits   Limits
 	origins  map[string]bool
 	client   []byte
+	admins   []AdminKey
 	log      *slog.Logger
 	now      func() time.Time
 
@@ -56,7 +57,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		keys: cfg.Keys, rooms: cfg.Rooms, access: cfg.Access, limits: limits,
 		sealer:  sealer{cfg.Keys},
-		origins: map[string]bool{}, client: cfg.Client,
+		origins: map[string]bool{}, client: cfg.Client, admins: cfg.AdminKeys,
 		log: cfg.Logger.With("pod", cfg.Pod), now: cfg.TimeNow,
 		addresses: newAddresses(limits.Unauthenticated),
 	}
@@ -66,6 +67,9 @@ func New(cfg Config) (*Server, error) {
 			return nil, fmt.Errorf("--origin: %w", err)
 		}
 		s.origins[origin] = true
+	}
+	if err := checkAdminKeys(cfg.AdminKeys); err != nil {
+		return nil, err
 	}
 	s.metrics = newMetrics(s, cfg.TokenTTL, cfg.Registry)
 	var err error

@@ -1,0 +1,100 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"time"
+)
+
+// An act is what somebody did, or wanted to do and was refused: one line of the
+// audit. Neither a token nor a credential, a key, presence data or what was
+// signaled is ever in it. Its fields are the line's keys, in this order; those
+// that are zero are left out.
+type act struct {
+	Action   string        // what was done: auth, join, kick, or an operation of the operator's API
+	Room     string        // where
+	Member   string        // to whom: the member that joined, was kicked, or was to get the signal
+	By       string        // who did it, where that isn't the member itself: a member's id, or [byOperator]
+	User     string        // whose doing it was; absent: an anonymous person's or the operator's
+	Session  string        // the session that did it; absent: the operator
+	AdminKey int           // which of the --admin-key did it, counted from 1; absent: none
+	Result   string        // [resultOK], or the code of the error
+	Status   int           // the HTTP status that was answered; absent on the socket
+	Remote   string        // address that it came from, without the port
+	Duration time.Duration // from the request to the answer
+}
+
+const (
+	byOperator = "operator"
+	resultOK   = "ok"
+)
+
+// audit writes an act to the log, with the message "audit" and at level info.
+func (s *Server) audit(a act) {
+	attrs := make([]slog.Attr, 0, 11)
+	text := func(key, value string) {
+		if value != "" {
+			attrs = append(attrs, slog.String(key, clip(value)))
+		}
+	}
+	number := func(key string, value int) {
+		if value != 0 {
+			attrs = append(attrs, slog.Int(key, value))
+		}
+	}
+	text("action", a.Action)
+	text("room", a.Room)
+	text("member", a.Member)
+	text("by", a.By)
+	text("user", a.User)
+	text("session", a.Session)
+	number("admin_key", a.AdminKey)
+	text("result", a.Result)
+	number("status", a.Status)
+	text("remote", a.Remote)
+	attrs = append(attrs, slog.Duration("duration", a.Duration))
+	s.log.LogAttrs(context.Background(), slog.LevelInfo, "audit", attrs...)
+}
+
+// clip keeps a name that a stranger chose from filling the log.
+func clip(name string) string {
+	if len(name) <= longestRoom {
+		return name
+	}
+	return strings.ToValidUTF8(name[:longestRoom], "") + "…"
+}
+
+// audit writes down what a request of the client came to, where it is one that
+// an operator may have to account for: who came in and who was kept out, who
+// put out whom. A request that couldn't be understood did nothing and isn't one.
+func (c *conn) audit(r request, err error, took time.Duration) {
+	a := act{
+		Action: r.Type, Room: r.Room, User: c.person.User, Session: c.session,
+		Result: resultOK, Remote: hostOf(c.wire.RemoteAddr().String()), Duration: took,
+	}
+	if err != nil {
+		a.Result = asRequestError(err).Code
+	}
+	switch a.Result {
+	case codeBadRequest, codeNotAuthenticated, codeAlreadyAuthenticated:
+		return
+	}
+	switch r.Type {
+	case "auth":
+		if err == nil && c.session != "" {
+			return // who came in isn't anywhere yet: what counts is the join
+		}
+		if err == nil {
+			a.Result = codeNotAuthenticated // closed, with [CloseUnauthenticated]
+		}
+		a.Room = ""
+	case "join":
+		a.Member = memberID(c.session, r.Room)
+	case "kick":
+		a.Member, a.By = r.Member, memberID(c.session, r.Room)
+	default:
+		return
+	}
+	c.server.audit(a)
+}

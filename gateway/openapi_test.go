@@ -1,0 +1,293 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+
+	"github.com/roompass/roompass/rooms"
+)
+
+// A contract is openapi.yaml as a program reads it. In tests everything that the
+// operator's listener answers is held to it.
+type contract struct {
+	doc    *openapi3.T
+	routes *http.ServeMux // by the paths that are described
+
+	mu   sync.Mutex
+	seen map[string]bool // "METHOD path status"
+}
+
+// theContract is loaded once: it doesn't change.
+var theContract = sync.OnceValues(func() (*contract, error) {
+	doc, err := openapi3.NewLoader().LoadFromData(description)
+	if err != nil {
+		return nil, err
+	}
+	if err := doc.Validate(context.Background(), openapi3.IsOpenAPI31OrLater()); err != nil {
+		return nil, err
+	}
+	// Clients are to pass over fields that they don't know. We are not to send any.
+	for _, schema := range doc.Components.Schemas {
+		if schema.Value.Type.Is("object") {
+			schema.Value.AdditionalProperties = openapi3.BoolSchema{Has: new(bool)}
+		}
+	}
+	c := &contract{doc: doc, routes: http.NewServeMux(), seen: map[string]bool{}}
+	for path, item := range doc.Paths.Map() {
+		for method := range item.Operations() {
+			c.routes.Handle(method+" "+path, http.NotFoundHandler())
+		}
+	}
+	return c, nil
+})
+
+// holds checks what was answered to a request. What isn't described is an answer
+// to a request for something that isn't there.
+func (c *contract) holds(r *http.Request, status int, header http.Header, body []byte) error {
+	_, pattern := c.routes.Handler(r)
+	method, path, described := strings.Cut(pattern, " ")
+	if !described {
+		var p problem
+		if err := json.Unmarshal(body, &p); err != nil || status < 400 || p.Status != status || p.Code == "" || header.Get("Content-Type") != "application/problem+json" {
+			return fmt.Errorf("what isn't described was answered with %d %v %.200s", status, header, body)
+		}
+		return nil
+	}
+	item := c.doc.Paths.Value(path)
+	input := &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: &openapi3filter.RequestValidationInput{
+			Request: r,
+			Route:   &routers.Route{Spec: c.doc, Path: path, PathItem: item, Method: method, Operation: item.GetOperation(method)},
+		},
+		Status: status, Header: header, Options: &openapi3filter.Options{IncludeResponseStatus: true},
+	}
+	if err := openapi3filter.ValidateResponse(r.Context(), input.SetBodyBytes(body)); err != nil {
+		return err
+	}
+	if response := item.GetOperation(method).Responses.Status(status).Value; len(response.Content) == 0 && len(body) > 0 {
+		return fmt.Errorf("a body that isn't described: %.200s", body)
+	}
+	for _, name := range []string{"Retry-After", "WWW-Authenticate"} {
+		if response := item.GetOperation(method).Responses.Status(status).Value; header.Get(name) != "" && response.Headers[name] == nil && header.Get(name) != challenge(r, codeNotAllowed) {
+			return fmt.Errorf("a header that isn't described: %s: %s", name, header.Get(name))
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.seen[fmt.Sprint(method, " ", path, " ", status)] = true
+	return nil
+}
+
+// described serves what next answers, and fails the test where it breaks the contract.
+func described(t *testing.T, next http.Handler) http.Handler {
+	t.Helper()
+	c, err := theContract()
+	if err != nil {
+		t.Fatalf("openapi.yaml: %v", err)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		record := httptest.NewRecorder()
+		next.ServeHTTP(record, r)
+		body := record.Body.Bytes()
+		if err := c.holds(r, record.Code, record.Header(), body); err != nil {
+			t.Errorf("%s %s: %d: openapi.yaml: %v", r.Method, r.URL, record.Code, err)
+		}
+		maps.Copy(w.Header(), record.Header())
+		w.WriteHeader(record.Code)
+		_, _ = w.Write(body)
+	})
+}
+
+// unsteady are rooms whose store can be out of reach.
+type unsteady struct {
+	*rooms.Memory
+	out bool
+}
+
+func (u *unsteady) Outage() time.Duration {
+	if u.out {
+		return time.Minute
+	}
+	return 0
+}
+
+func (u *unsteady) List(ctx context.Context) ([]rooms.Summary, error) {
+	if u.out {
+		return nil, rooms.ErrUnavailable
+	}
+	return u.Memory.List(ctx)
+}
+
+func (u *unsteady) Snapshot(ctx context.Context, room string) (rooms.Snapshot, error) {
+	if u.out {
+		return rooms.Snapshot{}, rooms.ErrUnavailable
+	}
+	return u.Memory.Snapshot(ctx, room)
+}
+
+func (u *unsteady) Remove(ctx context.Context, room, member string, why rooms.Reason) error {
+	if u.out {
+		return rooms.ErrUnavailable
+	}
+	return u.Memory.Remove(ctx, room, member, why)
+}
+
+func (u *unsteady) Announce(ctx context.Context, room, to string, data json.RawMessage) error {
+	if u.out {
+		return rooms.ErrUnavailable
+	}
+	return u.Memory.Announce(ctx, room, to, data)
+}
+
+// withUnsteady has a pod use such rooms.
+func withUnsteady(store **unsteady) func(*Config) {
+	return func(c *Config) {
+		*store = &unsteady{Memory: c.Rooms.(*rooms.Memory)}
+		c.Rooms = *store
+	}
+}
+
+// Whatever is described happens, and nothing else: each status of each operation
+// is answered once here, and all answers are held to the description.
+func TestDescriptionIsWhatIsAnswered(t *testing.T) {
+	c, err := theContract()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var store *unsteady
+	inBubble(t, withUnsteady(&store), func(t *testing.T, p *pod) {
+		ann, _ := p.enter("ann")
+		ann.ask("join", message{"room": "r", "data": message{"name": "Ann"}})
+		anonymous, _ := p.enter("")
+		member := anonymous.ask("join", message{"room": "r"}).str("member")
+		const room, kick, signal = "/v1/rooms/r", "/v1/rooms/r/members/", "/v1/rooms/r/signal"
+		for _, is := range []struct {
+			method, path, body string
+			status             int
+		}{
+			{"GET", "/livez", "", 200}, {"GET", "/readyz", "", 200}, {"GET", "/metrics", "", 200}, {"GET", "/openapi.yaml", "", 200},
+			{"GET", "/v1/rooms", "", 200}, {"GET", "/v1/rooms?limit=0", "", 400},
+			{"GET", room, "", 200}, {"GET", room + "?after=x", "", 400}, {"GET", room + "2", "", 404},
+			{"POST", signal, `{"data":1}`, 204}, {"POST", signal, `{}`, 400}, {"POST", "/v1/rooms/r2/signal", `{"data":1}`, 404},
+			{"POST", signal, `{"data":"` + strings.Repeat("x", 64<<10) + `"}`, 413},
+			{"DELETE", kick + member, "", 204}, {"DELETE", kick + member, "", 404}, {"DELETE", "/v1/rooms/%00/members/x", "", 400},
+		} {
+			if code, answer, _ := p.operate(is.method, is.path, is.body); code != is.status {
+				t.Errorf("%s %s: %d %v, want %d", is.method, is.path, code, answer, is.status)
+			}
+		}
+		operations := []struct{ method, path, body string }{
+			{"GET", "/v1/rooms", ""}, {"GET", room, ""}, {"DELETE", kick + member, ""}, {"POST", signal, `{"data":1}`},
+		}
+		evil := func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") }
+		for _, path := range []string{"/metrics", "/openapi.yaml"} {
+			if code, answer, _ := p.operate("GET", path, "", evil); code != 403 {
+				t.Errorf("%s from another site: %d %v", path, code, answer)
+			}
+		}
+		store.out = true
+		for _, o := range operations {
+			for status, edit := range map[int]func(*http.Request){
+				401: withKey("no such key at all"), 403: evil, 503: func(*http.Request) {},
+			} {
+				if code, answer, _ := p.operate(o.method, o.path, o.body, edit); code != status {
+					t.Errorf("%s %s: %d %v, want %d", o.method, o.path, code, answer, status)
+				}
+			}
+		}
+		if code, answer, _ := p.operate("GET", "/readyz", ""); code != 503 {
+			t.Errorf("ready without the store: %d %v", code, answer)
+		}
+		store.out = false
+		ann.bye()
+	})
+	for path, item := range c.doc.Paths.Map() {
+		for method, operation := range item.Operations() {
+			for status := range operation.Responses.Map() {
+				if what := method + " " + path + " " + status; !c.seen[what] {
+					t.Errorf("openapi.yaml describes what doesn't happen: %s", what)
+				}
+			}
+		}
+	}
+}
+
+// Each pattern that is served is described, and the other way round.
+func TestDescriptionHasAllOperations(t *testing.T) {
+	c, err := theContract()
+	if err != nil {
+		t.Fatal(err)
+	}
+	described := map[string]bool{}
+	for path, item := range c.doc.Paths.Map() {
+		for method := range item.Operations() {
+			if strings.HasPrefix(path, "/v1/") {
+				described[method+" "+path] = true
+			}
+		}
+	}
+	served := map[string]bool{}
+	for _, op := range (&Server{rooms: &rooms.Memory{}}).operations() {
+		served[op.pattern] = true
+	}
+	if !maps.Equal(described, served) {
+		t.Errorf("described %q, served %q", slices.Sorted(maps.Keys(described)), slices.Sorted(maps.Keys(served)))
+	}
+}
+
+// The check itself finds what isn't described.
+func TestContractFindsWhatIsNotDescribed(t *testing.T) {
+	c, err := theContract()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, is := range map[string]struct {
+		status int
+		kind   string
+		body   string
+	}{
+		"a status":         {418, "application/json", `{"rooms":[]}`},
+		"another type":     {200, "text/html", `{"rooms":[]}`},
+		"no type":          {200, "", `{"rooms":[]}`},
+		"a field":          {200, "application/json", `{"rooms":[],"more":1}`},
+		"a field inside":   {200, "application/json", `{"rooms":[{"room":"r","count":1,"more":1}]}`},
+		"a missing field":  {200, "application/json", `{}`},
+		"an empty room":    {200, "application/json", `{"rooms":[{"room":"r","count":0}]}`},
+		"degraded: false":  {200, "application/json", `{"rooms":[],"degraded":false}`},
+		"null":             {200, "application/json", `{"rooms":null}`},
+		"an unknown code":  {400, "application/problem+json", `{"title":"","status":400,"detail":"","code":"x"}`},
+		"a bare challenge": {401, "application/problem+json", `{"title":"","status":401,"detail":"","code":"not_authenticated"}`},
+	} {
+		header := http.Header{"Content-Type": {is.kind}}
+		if c.holds(request200("/v1/rooms"), is.status, header, []byte(is.body)) == nil {
+			t.Errorf("%s wasn't found", name)
+		}
+	}
+	good := http.Header{"Content-Type": {"application/json"}}
+	if err := c.holds(request200("/v1/rooms"), 200, good, []byte(`{"rooms":[{"room":"r","count":1}],"next":"x","degraded":true}`)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDescriptionIsServedToAll(t *testing.T) {
+	inBubble(t, func(c *Config) { c.AdminKeys = nil }, func(t *testing.T, p *pod) {
+		code, body, header := get(p.operator(), request200("/openapi.yaml"))
+		if code != 200 || !bytes.Equal([]byte(body), description) || header.Get("Content-Type") != "application/yaml" {
+			t.Errorf("%d %v", code, header)
+		}
+	})
+}
