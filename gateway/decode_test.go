@@ -63,3 +63,42 @@ func FuzzDecodeRequest(f *testing.F) {
 		}
 	})
 }
+
+// FuzzDecodeSignal checks the operator's decoder in the same way: what it takes,
+// encoding/json reads alike, and it is an object with these two fields at most.
+func FuzzDecodeSignal(f *testing.F) {
+	for _, seed := range []string{
+		`{"data":1}`, `{"to":"m","data":{"a":[1,{}]}}`, `{"data":1,"data":2}`, `{"data":1,"To":"m"}`, `{"to":"","data":null}`,
+		`{}`, `[]`, `null`, `{"data":1}{}`, `{"d\u0061ta":"\ud800"}`, "{\"data\":\"\xff\"}", ` { "data" : true } `,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		before := bytes.Clone(text)
+		to, data, err := decodeSignal(text)
+		if !bytes.Equal(before, text) {
+			t.Fatal("the body was changed")
+		}
+		var known *requestError
+		if err != nil {
+			if !errors.As(err, &known) || known.Code != codeBadRequest {
+				t.Fatalf("error of another kind: %v", err)
+			}
+			return
+		}
+		var reference map[string]json.RawMessage
+		if err := json.Unmarshal(text, &reference); err != nil {
+			t.Fatalf("taken, though encoding/json says %v", err)
+		}
+		want, fields := "", 1
+		if raw, ok := reference["to"]; ok {
+			fields = 2
+			if err := json.Unmarshal(raw, &want); err != nil || want == "" {
+				t.Fatalf("to is %q, encoding/json reads %q, %v", to, want, err)
+			}
+		}
+		if to != want || !bytes.Equal(data, reference["data"]) || data == nil || len(reference) != fields {
+			t.Errorf("read to %q, data %q from %q", to, data, text)
+		}
+	})
+}

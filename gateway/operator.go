@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"slices"
-	"strings"
 
 	"github.com/roompass/roompass/rooms"
 )
@@ -14,32 +12,25 @@ import (
 // openapi.yaml, which it serves, and a test holds it to that.
 func (s *Server) Operator(metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
-	allowed := map[string][]string{} // path → methods
-	handle := func(pattern string, h http.Handler) {
-		mux.Handle(pattern, h)
-		method, path, _ := strings.Cut(pattern, " ")
-		allowed[path] = append(allowed[path], method)
+	for path, h := range map[string]http.Handler{
+		"/livez":        http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, "ok\n") }),
+		"/readyz":       http.HandlerFunc(s.serveReadiness),
+		"/metrics":      metrics,
+		"/openapi.yaml": http.HandlerFunc(serveDescription),
+	} {
+		mux.Handle("GET "+path, h)
+		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
+			refuseAs(w, wrongMethod(w, []string{http.MethodGet}))
+		})
 	}
-	handle("GET /livez", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, "ok\n") }))
-	handle("GET /readyz", http.HandlerFunc(s.serveReadiness))
-	handle("GET /metrics", metrics)
-	handle("GET /openapi.yaml", http.HandlerFunc(serveDescription))
-	for _, op := range s.operations() {
-		handle(op.pattern, s.operate(op))
-	}
-	for path, methods := range allowed {
-		mux.Handle(path, s.wrongMethod(path, methods))
-	}
-	mux.Handle("/v1/", s.operate(failing("/v1/", &requestError{codeNotFound, "there is nothing at this path: /openapi.yaml says what there is"})))
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		refuseAs(w, &requestError{codeNotFound, "there is nothing at this path: /openapi.yaml says what there is"})
-	})
+	mux.Handle("/v1/", s.api())
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { refuseAs(w, errNothingHere) })
 	return hardened(s.ownPagesOnly(mux))
 }
 
 // An operation is one call of the operator's API.
 type operation struct {
-	pattern string // method and path, as [http.ServeMux] takes them and openapi.yaml has them
+	pattern string // method and path, as openapi.yaml has them
 	action  string // what the audit calls it
 	needs   scope  // that the key must have
 
@@ -62,66 +53,46 @@ func (s *Server) operations() []operation {
 }
 
 // failing is an operation that nobody can do, for whatever else is asked of the API.
-func failing(pattern string, why error) operation {
-	return operation{pattern, "refuse", scopeRead, func(context.Context, *http.Request, *act) (any, error) { return nil, why }}
+func failing(why error) operation {
+	return operation{"", "refuse", scopeRead, func(context.Context, *http.Request, *act) (any, error) { return nil, why }}
 }
 
-// operate serves an operation to those who have a key for it, and audits it.
-func (s *Server) operate(op operation) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		began := s.now()
-		a := act{
-			Action: op.action, Room: r.PathValue("room"), Member: r.PathValue("member"),
-			By: byOperator, Result: resultOK, Remote: addressOf(r),
-		}
-		ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
-		defer cancel()
-		var result any
-		var err error
-		if a.AdminKey, err = s.authorize(r, op.needs); err == nil {
-			result, err = op.do(ctx, r, &a)
-		}
-		switch {
-		case err != nil:
-			known := asOperatorError(err)
-			if known.Code == codeUnavailable {
-				s.log.Warn("an operator's request failed", "action", op.action, "room", a.Room, "error", err)
-			}
-			if text := challenge(r, known.Code); text != "" {
-				w.Header().Set("WWW-Authenticate", text)
-			}
-			a.Result, a.Status = known.Code, statusOf(known.Code)
-			refuseAs(w, known)
-		case result == nil:
-			a.Status = http.StatusNoContent
-			w.WriteHeader(a.Status)
-		default:
-			a.Status = http.StatusOK
-			w.Header().Set("Content-Type", "application/json")
-			w.Header().Set("Cache-Control", "no-store")
-			_ = json.NewEncoder(w).Encode(result)
-		}
-		a.Duration = s.now().Sub(began)
-		s.audit(a)
-	})
-}
-
-// wrongMethod answers a method that a path doesn't have. In the API that too
-// wants a key.
-func (s *Server) wrongMethod(path string, methods []string) http.Handler {
-	if slices.Contains(methods, http.MethodGet) {
-		methods = append(methods, http.MethodHead)
+// operate does an operation for those who have a key for it, and audits it.
+func (s *Server) operate(w http.ResponseWriter, r *http.Request, op operation) {
+	began := s.now()
+	a := act{
+		Action: op.action, Room: r.PathValue("room"), Member: r.PathValue("member"),
+		By: byOperator, Result: resultOK, Remote: addressOf(r),
 	}
-	allow := strings.Join(methods, ", ")
-	why := &requestError{codeMethodNotAllowed, "this path has other methods: " + allow}
-	var next http.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { refuseAs(w, why) })
-	if strings.HasPrefix(path, "/v1/") {
-		next = s.operate(failing(path, why))
+	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+	defer cancel()
+	var result any
+	var err error
+	if a.AdminKey, err = s.authorize(r, op.needs); err == nil {
+		result, err = op.do(ctx, r, &a)
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Allow", allow)
-		next.ServeHTTP(w, r)
-	})
+	switch {
+	case err != nil:
+		known := asOperatorError(err)
+		if known.Code == codeUnavailable {
+			s.log.Warn("an operator's request failed", "action", op.action, "room", a.Room, "error", err)
+		}
+		if text := challenge(r, known.Code); text != "" {
+			w.Header().Set("WWW-Authenticate", text)
+		}
+		a.Result, a.Status = known.Code, statusOf(known.Code)
+		refuseAs(w, known)
+	case result == nil:
+		a.Status = http.StatusNoContent
+		w.WriteHeader(a.Status)
+	default:
+		a.Status = http.StatusOK
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", "no-store")
+		_ = json.NewEncoder(w).Encode(result)
+	}
+	a.Duration = s.now().Sub(began)
+	s.audit(a)
 }
 
 func (s *Server) serveReadiness(w http.ResponseWriter, _ *http.Request) {

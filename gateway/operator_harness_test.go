@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"context"
 	"encoding/json"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -49,4 +51,11 @@ func (p *pod) operate(method, path, body string, edits ...func(*http.Request)) (
 	var answer message
 	_ = json.Unmarshal([]byte(text), &answer)
 	return code, answer, header
+}
+
+// arrivesAt has a request arrive at an address of ours.
+func arrivesAt(local net.Addr) func(*http.Request) {
+	return func(r *http.Request) {
+		*r = *r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, local))
+	}
 }
