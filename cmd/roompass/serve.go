@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -31,8 +32,9 @@ type ServeCmd struct {
 	Config configFile `help:"YAML file with a key for each flag, without the dashes." placeholder:"FILE"`
 	Dev    bool       `help:"Try it: a key made on the spot, open access, the demo page at /."`
 
-	Listen      string `default:"127.0.0.1:8080" help:"Public address: the socket, the client, the keys."`
-	AdminListen string `default:"127.0.0.1:9090" help:"Operator's address: health and metrics. Keep it private."`
+	Listen      string   `default:"127.0.0.1:8080" help:"Public address: the socket, the client, the keys."`
+	AdminListen string   `default:"127.0.0.1:9090" help:"Operator's address: health, metrics, the operator's API. Keep it private."`
+	AdminKey    []string `help:"Key of the operator's API, 16 characters or more; read:KEY may only look; repeatable, for rotation." placeholder:"KEY|@FILE"`
 
 	Key          string        `help:"Private key that signs tokens: a PEM file, a directory of them, or the secret of HS256." placeholder:"FILE|DIR"`
 	Alg          string        `enum:",RS512,RS256,ES256,EdDSA,HS256" default:"" help:"Algorithm: RS512 (default for RSA), RS256, ES256, EdDSA or HS256."`
@@ -99,6 +101,10 @@ func (c *ServeCmd) Run(ctx context.Context, std stdio) error {
 	if app, ok := control.(*access.JWT); ok {
 		defer app.Close()
 	}
+	admins, adminKey, err := c.adminKeys()
+	if err != nil {
+		return usageError{err}
+	}
 	registry := newRegistry()
 	store, err := c.store(ctx, log, registry)
 	if err != nil {
@@ -109,6 +115,7 @@ func (c *ServeCmd) Run(ctx context.Context, std stdio) error {
 		Keys: keys, Issuer: issuer, Rooms: store, Access: control,
 		TokenTTL: c.TokenTTL, TokenRefresh: c.TokenRefresh, VerifierSkew: c.VerifierSkew, Signers: c.Signers,
 		Pod: c.PodID, Origins: c.Origin, Client: web.Client(), Logger: log, Registry: registry,
+		AdminKeys: admins,
 		Limits: gateway.Limits{
 			MessageBytes: c.MaxMessageBytes, DataBytes: c.MaxDataBytes, Rooms: c.MaxRooms,
 			MessageRate: c.MessageRate, MessageBurst: c.MessageBurst, Unauthenticated: c.MaxUnauthenticated,
@@ -128,7 +135,10 @@ func (c *ServeCmd) Run(ctx context.Context, std stdio) error {
 		return fmt.Errorf("--admin-listen: %w; choose another address", err)
 	}
 	defer operator.Close()
-	c.greet(std.out, log, public.Addr(), operator.Addr())
+	greeting := bufio.NewWriter(std.out)
+	c.greet(greeting, log, public.Addr(), operator.Addr())
+	greetOperator(greeting, operator.Addr(), adminKey)
+	_ = greeting.Flush()
 
 	front := server.Public()
 	if c.Dev {
@@ -137,7 +147,7 @@ func (c *ServeCmd) Run(ctx context.Context, std stdio) error {
 	serving := serving{
 		gateway: server, keys: keys, access: control, log: log,
 		public:   &http.Server{Handler: front, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)},
-		operator: &http.Server{Handler: server.Operator(promhttp.HandlerFor(registry, promhttp.HandlerOpts{})), ReadHeaderTimeout: 5 * time.Second},
+		operator: &http.Server{Handler: server.Operator(promhttp.HandlerFor(registry, promhttp.HandlerOpts{})), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second},
 	}
 	return serving.run(ctx, public, operator, c.drain())
 }

@@ -52,6 +52,11 @@ func TestServeRefusesWhatCannotBeMeant(t *testing.T) {
 		{"serve --dev --log-format xml", "--log-format"},
 		{"serve --dev --lease 1ms", "--lease"},
 		{"serve --dev --redis-prefix {", "--redis-prefix"},
+		{"serve --dev --admin-key tooshort", "--admin-key"},
+		{"serve --dev --admin-key read:tooshort", "shorter than 16"},
+		{"serve --dev --admin-key @/no/such/file", "--admin-key"},
+		{"serve --dev --admin-key read:@/no/such/file", "--admin-key"},
+		{"serve --dev --admin-key 0123456789abcdef --admin-key read:0123456789abcdef", "twice"},
 		{"serve --dev --redis @/no/such/file", "--redis"},
 		{"serve --dev --redis redis://127.0.0.1:1 --redis-ca /no/such/file", "--redis-ca"},
 		{"serve --dev --redis redis://:secret@127.0.0.1:1", "redis doesn't answer"},
@@ -72,6 +77,7 @@ func TestServeRefusesWhatCannotBeMeant(t *testing.T) {
 type served struct {
 	url      string
 	operator string // its URL too
+	greeting string // what it printed at its start
 	stop     func() outcome
 }
 
@@ -108,6 +114,7 @@ func serveDev(t *testing.T, args ...string) served {
 	s := served{
 		url:      greeted.FindString(string(greeting[:n])),
 		operator: "http://" + operator,
+		greeting: string(greeting[:n]),
 		stop: func() outcome {
 			interrupt()
 			<-ended
