@@ -85,8 +85,10 @@ func (c *conn) audit(r request, err error, took time.Duration) {
 		if err == nil && c.session != "" {
 			return // who came in isn't anywhere yet: what counts is the join
 		}
-		if err == nil {
-			a.Result = codeNotAuthenticated // closed, with [CloseUnauthenticated]
+		if err == nil { // closed instead
+			if a.Result = codeNotAuthenticated; c.closedWith() == CloseTryLater {
+				a.Result = codeUnavailable
+			}
 		}
 		a.Room = ""
 	case "join":

@@ -293,10 +293,13 @@ func (c *conn) end(code CloseCode, reason string, discard bool) {
 	}
 }
 
-func (c *conn) isClosing() bool {
+func (c *conn) isClosing() bool { return c.closedWith() != 0 }
+
+// closedWith is the code that we closed the connection with; 0: we haven't.
+func (c *conn) closedWith() CloseCode {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.code != 0
+	return c.code
 }
 
 // abort ends the connection at once: the peer doesn't answer.
