@@ -237,7 +237,7 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
     if (message.type === "welcome") return this.#welcome(socket, message);
     if (message.type === "draining") {
       setTimeout(this.#move, message.reconnect_in);
-    } else if (socket === this.#current && this.#next && this.#held) {
+    } else if (socket === this.#current && this.#next && this.#held && message.type !== "token") {
       this.#held.push(message); // the new socket will bring it, if it gets so far
     } else if (socket === this.#current) {
       this.#rooms.get(message.room)?._receive(message);
@@ -291,7 +291,10 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
       if (this.#current) for (const message of held) this.#rooms.get(message.room)?._receive(message);
     } else {
       this.#current = undefined;
-      if (this.#next) return; // already on the way back
+      if (this.#next) { // already on the way back: with 4409, it has just arrived
+        if (code !== 4409 && this.#state !== "closed") this.#become("reconnecting", { code, reason });
+        return;
+      }
     }
     if (this.#state === "closed") return;
     const anew = code === 4401 && typeof this.#options.credential === "function" && this.#refusals++ === 0;
