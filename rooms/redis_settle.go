@@ -26,7 +26,6 @@ func (r *replica) settle(st *state, verdicts []verdict) {
 	for _, v := range verdicts {
 		r.judge(v)
 	}
-	r.loaded = true
 	r.calm()
 	if r.stranger == r.epoch {
 		maps.Copy(r.ahead, r.strange)
@@ -61,11 +60,7 @@ func (r *replica) catchUp(st *state) {
 			continue
 		}
 		filled = true
-		as := Cursor{}
-		if r.fork != nil {
-			as = r.forkCursor(c.n)
-		}
-		r.apply(c, as)
+		r.apply(c, r.caughtUp(c.n))
 	}
 	if filled {
 		r.store.observe(r.store.config.Observe.GapFilled)
@@ -74,6 +69,15 @@ func (r *replica) catchUp(st *state) {
 		r.position, r.mark = st.position, st.mark
 		r.release()
 	}
+}
+
+// caughtUp is the cursor that goes with entry n where it isn't the entry's own: after a fork,
+// whose entries were all seen before it.
+func (r *replica) caughtUp(n uint64) Cursor {
+	if r.fork == nil {
+		return Cursor{}
+	}
+	return r.forkCursor(n)
 }
 
 // begin goes over to another log, of which nothing was applied yet.
@@ -111,11 +115,7 @@ func (r *replica) hearUp(st *state) bool {
 		c := r.ahead[r.position+1]
 		delete(r.ahead, c.position)
 		r.position = c.position
-		as := Cursor{}
-		if r.fork != nil {
-			as = r.forkCursor(c.n)
-		}
-		r.apply(&c, as)
+		r.apply(&c, r.caughtUp(c.n))
 	}
 	return true
 }
@@ -124,12 +124,11 @@ func (r *replica) hearUp(st *state) bool {
 // follow are told of the difference; of signals that were missed they can't be.
 func (r *replica) replace(st *state) {
 	missed := r.loaded
-	r.epoch, r.position = st.epoch, st.position
+	r.epoch, r.position = st.epoch, 0 // so that nothing overtook st
 	r.log.restart(st.n)
 	if r.fork != nil {
 		r.fork.entries, r.fork.dropped = nil, r.fork.n
 	}
-	r.position = 0 // so that nothing overtook it
 	r.compare(st)
 	r.position, r.mark = st.position, st.mark
 	slices.SortStableFunc(r.order, byJoining)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,9 +26,9 @@ func (c *ServeCmd) store(ctx context.Context, log *slog.Logger, registry prometh
 		return rooms.NewMemory(cfg), nil
 	}
 	redis.SetLogger(redisLog{log})
-	urls, err := redisURLs(c.Redis)
+	urls, err := readAtFile("redis", c.Redis)
 	if err != nil {
-		return nil, usageError{fmt.Errorf("--redis: %w", err)}
+		return nil, err
 	}
 	roots, err := certPool(c.RedisCA)
 	if err != nil {
@@ -69,16 +68,6 @@ type dialed struct {
 
 // Close closes both.
 func (d *dialed) Close() error { return errors.Join(d.Redis.Close(), d.client.Close()) }
-
-// redisURLs reads the flag, which as a secret may be given as @FILE.
-func redisURLs(flag string) (string, error) {
-	path, isFile := strings.CutPrefix(flag, "@")
-	if !isFile {
-		return flag, nil
-	}
-	text, err := os.ReadFile(path)
-	return strings.TrimSpace(string(text)), err
-}
 
 // certPool reads certificates in PEM; nil where there is no file.
 func certPool(file string) (*x509.CertPool, error) {
