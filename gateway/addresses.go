@@ -28,11 +28,8 @@ func (a *addresses) acquire(address string) bool {
 	return true
 }
 
-// release gives one back. The empty address holds nothing.
+// release gives one back.
 func (a *addresses) release(address string) {
-	if address == "" {
-		return
-	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.held[address]--; a.held[address] <= 0 {

@@ -69,9 +69,10 @@ func clip(name string) string {
 // an operator may have to account for: who came in and who was kept out, who
 // put out whom. A request that couldn't be understood did nothing and isn't one.
 func (c *conn) audit(r request, err error, took time.Duration) {
+	is := c.who()
 	a := act{
-		Action: r.Type, Room: r.Room, User: c.person.User, Session: c.session,
-		Result: resultOK, Remote: hostOf(c.wire.RemoteAddr().String()), Duration: took,
+		Action: r.Type, Room: r.Room, User: is.person.User, Session: is.session,
+		Result: resultOK, Remote: c.remote, Duration: took,
 	}
 	if err != nil {
 		a.Result = asRequestError(err).Code
@@ -82,7 +83,7 @@ func (c *conn) audit(r request, err error, took time.Duration) {
 	}
 	switch r.Type {
 	case "auth":
-		if err == nil && c.session != "" {
+		if err == nil && is.session != "" {
 			return // who came in isn't anywhere yet: what counts is the join
 		}
 		if err == nil { // closed instead
@@ -92,9 +93,9 @@ func (c *conn) audit(r request, err error, took time.Duration) {
 		}
 		a.Room = ""
 	case "join":
-		a.Member = memberID(c.session, r.Room)
+		a.Member = memberID(is.session, r.Room)
 	case "kick":
-		a.Member, a.By = r.Member, memberID(c.session, r.Room)
+		a.Member, a.By = r.Member, memberID(is.session, r.Room)
 	default:
 		return
 	}

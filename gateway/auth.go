@@ -16,12 +16,12 @@ import (
 
 // auth says who the peer is, and gives it back what it had.
 func (c *conn) auth(ctx context.Context, r request) error {
-	if c.session != "" {
+	if c.who().session != "" {
 		return c.proveAgain(ctx, r)
 	}
 	if r.Credential == "" {
-		r.Credential = c.bearer
-	} else if c.bearer != "" && c.bearer != r.Credential {
+		r.Credential = c.offered
+	} else if c.offered != "" && c.offered != r.Credential {
 		return badRequest("the credential isn't the one of the " + bearerPrefix + " subprotocol: send one of them")
 	}
 	if r.Resume != nil && len(r.Resume.Cursors) > c.server.limits.Rooms {
@@ -30,36 +30,35 @@ func (c *conn) auth(ctx context.Context, r request) error {
 	person, ends, resumed, err := c.identify(ctx, r)
 	if err != nil {
 		if errors.Is(err, access.ErrDenied) {
-			c.server.log.Debug("a credential doesn't hold", "reason", access.Reason(err))
-			c.close(CloseUnauthenticated, strings.TrimSuffix("the credential doesn't hold: "+access.Reason(err), ": "))
+			c.server.log.Debug("a credential doesn't hold", "reason", access.DenialReason(err))
+			c.close(CloseUnauthenticated, strings.TrimSuffix("the credential doesn't hold: "+access.DenialReason(err), ": "))
 			return nil
 		}
 		c.server.log.Warn("nobody can tell whether a credential holds", "error", err)
 		c.close(CloseTryLater, "who you are can't be told just now")
 		return nil
 	}
-	c.person = person
-	c.session = newSession()
+	is := c.server.identity(newSession(), person, r.Credential)
 	if resumed {
-		c.session = r.Resume.Session
+		is.session = r.Resume.Session
 	}
-	done, err := c.server.conns.turn(ctx, c.session)
+	done, err := c.server.conns.turn(ctx, is.session)
 	if err != nil {
-		c.session = ""
 		return err
 	}
 	defer done()
-	if before := c.server.conns.claim(c.session, c); before != nil {
+	c.is.Store(&is)
+	if before := c.server.conns.claim(is.session, c); before != nil {
 		before.close(CloseTakenOver, "the session was resumed on another socket")
 	}
 	_ = c.wire.SetReadDeadline(time.Time{})
-	c.server.addresses.release(c.address)
-	c.address, c.bearer = "", ""
+	c.uncount()
+	c.offered = ""
 	c.ends.Store(ends.Unix())
 
 	welcome := welcomeReply{
-		Type: "welcome", ID: r.ID, Session: c.session,
-		Secret:  c.server.sealer.seal(c.session, person, ends),
+		Type: "welcome", ID: r.ID, Session: is.session,
+		Secret:  c.server.sealer.seal(is.session, person, ends),
 		User:    asWireUser(person.User),
 		Resumed: resumed, Rooms: []roomReply{}, Degraded: c.server.outage() > 0, Limits: c.server.limits.report(),
 	}
@@ -78,7 +77,7 @@ func (c *conn) auth(ctx context.Context, r request) error {
 			case err != nil:
 				// Its places linger. It has to ask again rather than go on
 				// with a part of them.
-				c.server.log.Warn("a resume failed", "session", c.session, "room", room, "error", err)
+				c.server.log.Warn("a resume failed", "session", is.session, "room", room, "error", err)
 				c.close(CloseTryLater, "your rooms can't be had just now")
 				return nil
 			default:
@@ -121,7 +120,9 @@ func (c *conn) identify(ctx context.Context, r request) (_ access.Person, ends t
 	if holds && r.Credential == "" {
 		return owner, ends, true, nil
 	}
-	p, err := c.server.access.Authenticate(ctx, r.Credential)
+	p, err := c.server.access.Authenticate(ctx, access.Request{
+		Reason: access.Connect, Credential: r.Credential, Address: c.remote, Header: c.header,
+	})
 	if holds && err != nil && (errors.Is(err, access.ErrExpired) || !errors.Is(err, access.ErrDenied)) {
 		return owner, ends, true, nil
 	}
@@ -147,20 +148,22 @@ func (c *conn) comeBack(ctx context.Context, room string, since rooms.Cursor, he
 	if err := checkRoom(room); err != nil {
 		return nil, &notBack{"room_closed"}
 	}
-	grant, err := c.server.access.Admit(ctx, c.person, room)
+	is := c.who()
+	admission, err := c.server.access.Admit(ctx, c.asks(access.Resume, room))
 	if errors.Is(err, access.ErrDenied) {
 		return nil, &notBack{string(rooms.ReasonRevoked)}
 	}
 	if err != nil {
 		return nil, err
 	}
-	s := &seat{conn: c, room: room, member: memberID(c.session, room), grant: grant}
+	grant := admission.Grant
+	s := &seat{conn: c, room: room, member: memberID(is.session, room), grant: grant}
 	var token tokens.Token
 	if s.token, token, err = c.server.schedule.Resume(ctx, grant, held, s.push); err != nil {
 		return nil, err
 	}
 	c.occupy(s)
-	who := rooms.Member{ID: s.member, User: c.person.User, Session: c.session, Data: c.person.Data, JoinedAt: c.server.now()}
+	who := rooms.Member{ID: s.member, User: is.person.User, Session: is.session, Data: is.person.Data, JoinedAt: c.server.now()}
 	in, got, err := c.server.rooms.Resume(ctx, room, who, since, s)
 	if errors.Is(err, rooms.ErrNoMember) || errors.Is(err, rooms.ErrNoRoom) {
 		got = rooms.Resumption{Gap: true}

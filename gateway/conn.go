@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
+	"net/http"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -14,7 +15,6 @@ import (
 	"github.com/coder/websocket"
 	"golang.org/x/time/rate"
 
-	"github.com/roompass/roompass/gateway/access"
 	"github.com/roompass/roompass/tokens"
 )
 
@@ -27,16 +27,15 @@ type conn struct {
 	wire    *wire
 	limiter *rate.Limiter
 	slot    int    // in the registry's ring, which owns it
-	address string // whose unauthenticated sockets this counts among; "" when it doesn't any more
+	remote  string // the peer's address, without a port
 	out     queue
 	busy    atomic.Bool // a request is being done, so that pongs wait for us
 
-	// The reading goroutine's own.
-	session string // "" until authenticated
-	person  access.Person
-	bearer  string // the credential of the upgrade, until it was used
-
-	ends atomic.Int64 // Unix seconds when the session does; 0 until authenticated
+	counted bool        // among its address's unauthenticated sockets; the reading goroutine's own
+	offered string      // the upgrade's own credential, until auth; the reading goroutine's own
+	header  http.Header // of the upgrade, what is asked about again; nil: nothing
+	is      atomic.Pointer[identity]
+	ends    atomic.Int64 // Unix seconds when the session does; 0 until authenticated
 
 	mu       sync.Mutex // guards what follows; held while nothing else is but out's lock
 	seats    map[string]*seat
@@ -45,6 +44,14 @@ type conn struct {
 	pings    uint64    // sequence of the last ping that was sent
 	answered uint64    // the highest sequence that a pong had
 	proofs   []proof   // tokens whose delivery isn't proven yet
+}
+
+// uncount ends the connection's being among those that haven't authenticated.
+func (c *conn) uncount() {
+	if c.counted {
+		c.counted = false
+		c.server.addresses.release(c.remote)
+	}
 }
 
 // A proof is what a pong will prove: that the peer has consumed a token.
@@ -100,8 +107,8 @@ var readBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 func (c *conn) finish(err error) {
 	code := c.endedBy(err)
 	c.server.metrics.close(code)
-	c.server.conns.remove(c, c.session)
-	c.server.addresses.release(c.address)
+	c.server.conns.remove(c, c.who().session)
+	c.uncount()
 	c.detach(code == CloseNormal)
 	c.out.shut()
 	switch code {
@@ -114,7 +121,8 @@ func (c *conn) finish(err error) {
 		c.wire.linger()
 	}
 	_ = c.ws.CloseNow()
-	c.server.log.Debug("closed", "session", c.session, "user", c.person.User, "code", int(code))
+	who := c.who()
+	c.server.log.Debug("closed", "session", who.session, "user", who.person.User, "code", int(code))
 }
 
 var closeReasons = map[CloseCode]string{
@@ -139,7 +147,7 @@ func (c *conn) endedBy(err error) CloseCode {
 		return CloseCode(closed.Code)
 	case errors.Is(err, websocket.ErrMessageTooBig):
 		return CloseTooLarge
-	case errors.Is(err, os.ErrDeadlineExceeded) && c.session == "":
+	case errors.Is(err, os.ErrDeadlineExceeded) && c.who().session == "":
 		return CloseUnauthenticated
 	case c.wire.hasSentClose():
 		return CloseProtocol
@@ -172,7 +180,7 @@ func (c *conn) detach(goodbye bool) {
 		cancel()
 		if err != nil {
 			// Taken over or removed meanwhile: somebody else's now.
-			c.server.log.Debug("detach", "session", c.session, "room", s.room, "error", err)
+			c.server.log.Debug("detach", "session", c.who().session, "room", s.room, "error", err)
 		}
 	}
 }

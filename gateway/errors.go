@@ -44,7 +44,7 @@ func asRequestError(err error) *requestError {
 		return known
 	case errors.Is(err, access.ErrDenied):
 		message := "you may not do that here"
-		if reason := access.Reason(err); reason != "" {
+		if reason := access.DenialReason(err); reason != "" {
 			message += ": " + reason
 		}
 		return &requestError{codeNotAllowed, message}

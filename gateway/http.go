@@ -113,10 +113,10 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 	defer cancel()
-	token, mintErr := s.mint(ctx, credential, room)
+	token, mintErr := s.mint(ctx, credential, room, address)
 	switch {
 	case errors.Is(mintErr, access.ErrDenied):
-		reason := access.Reason(mintErr)
+		reason := access.DenialReason(mintErr)
 		s.log.Debug("a credential doesn't open a room", "room", room, "reason", reason)
 		refuse(w, http.StatusForbidden, strings.TrimSuffix("this credential doesn't open this room: "+reason, ": "))
 	case mintErr != nil:
@@ -150,16 +150,18 @@ func decodeTokenRequest(body io.Reader) (credential, room string, _ *requestErro
 	return credential, room, nil
 }
 
-func (s *Server) mint(ctx context.Context, credential, room string) (tokens.Token, error) {
-	person, err := s.access.Authenticate(ctx, credential)
+func (s *Server) mint(ctx context.Context, credential, room, address string) (tokens.Token, error) {
+	request := access.Request{Reason: access.Connect, Credential: credential, Address: address}
+	person, err := s.access.Authenticate(ctx, request)
 	if err != nil {
 		return tokens.Token{}, err
 	}
-	grant, err := s.access.Admit(ctx, person, room)
+	request.Reason, request.Person, request.Room = access.Token, person, room
+	admission, err := s.access.Admit(ctx, request)
 	if err != nil {
 		return tokens.Token{}, err
 	}
-	member, token, err := s.schedule.Add(ctx, grant, func(tokens.Token) {})
+	member, token, err := s.schedule.Add(ctx, admission.Grant, func(tokens.Token) {})
 	if err != nil {
 		return tokens.Token{}, err
 	}

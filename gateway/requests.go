@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/roompass/roompass/gateway/access"
 	"github.com/roompass/roompass/rooms"
 )
 
@@ -34,7 +35,7 @@ func (c *conn) handle(text []byte) {
 	if err != nil {
 		known := asRequestError(err)
 		if known.Code == codeUnavailable {
-			c.server.log.Warn("a request failed", "session", c.session, "type", r.Type, "error", err)
+			c.server.log.Warn("a request failed", "session", c.who().session, "type", r.Type, "error", err)
 		}
 		c.send(encode(errorReply{"error", r.ID, known.Code, known.Message}))
 	}
@@ -54,7 +55,7 @@ func (c *conn) do(ctx context.Context, r request) error {
 	switch {
 	case !ok:
 		return &requestError{codeUnknownType, "there is no such type of message"}
-	case c.session == "":
+	case c.who().session == "":
 		return &requestError{codeNotAuthenticated, "the first message is auth"}
 	}
 	if err := checkRoom(r.Room); err != nil {
@@ -75,11 +76,13 @@ func (c *conn) join(ctx context.Context, r request) error {
 	if err := c.checkData(r.Data); err != nil {
 		return err
 	}
-	grant, err := c.server.access.Admit(ctx, c.person, r.Room)
+	is := c.who()
+	admission, err := c.server.access.Admit(ctx, c.asks(access.Join, r.Room))
 	if err != nil {
 		return err
 	}
-	s := &seat{conn: c, room: r.Room, member: memberID(c.session, r.Room), grant: grant}
+	grant := admission.Grant
+	s := &seat{conn: c, room: r.Room, member: memberID(is.session, r.Room), grant: grant}
 	if err := c.checkVacancy(r.Room); err != nil {
 		return err
 	}
@@ -90,9 +93,11 @@ func (c *conn) join(ctx context.Context, r request) error {
 	}
 	s.token = member
 	c.occupy(s)
-	who := rooms.Member{ID: s.member, User: c.person.User, Session: c.session, Data: r.Data, JoinedAt: c.server.now()}
+	who := rooms.Member{ID: s.member, User: is.person.User, Session: is.session, Data: r.Data, JoinedAt: c.server.now()}
 	if r.Data == nil {
-		who.Data = c.person.Data
+		if who.Data = admission.Data; who.Data == nil {
+			who.Data = is.person.Data
+		}
 	}
 	in, snapshot, err := c.server.rooms.Join(ctx, r.Room, who, s)
 	if errors.Is(err, rooms.ErrAlreadyMember) {

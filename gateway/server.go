@@ -23,6 +23,7 @@ type Server struct {
 	schedule *tokens.Schedule
 	rooms    rooms.Rooms
 	access   access.Control
+	reviewer access.Reviewer // access, where it wants to be asked again; else nil
 	sealer   sealer
 	limits   Limits
 	origins  map[string]bool
@@ -61,6 +62,7 @@ func New(cfg Config) (*Server, error) {
 		log: cfg.Logger.With("pod", cfg.Pod), now: cfg.TimeNow,
 		addresses: newAddresses(limits.Unauthenticated),
 	}
+	s.reviewer, _ = cfg.Access.(access.Reviewer)
 	for _, text := range cfg.Origins {
 		origin, err := ParseOrigin(text)
 		if err != nil {

@@ -45,19 +45,23 @@ func (c *conn) proveAgain(ctx context.Context, r request) error {
 	if r.Credential == "" || r.Resume != nil {
 		return &requestError{codeAlreadyAuthenticated, "this connection is authenticated already: a new credential is all that it takes"}
 	}
-	person, err := c.server.access.Authenticate(ctx, r.Credential)
+	person, err := c.server.access.Authenticate(ctx, access.Request{
+		Reason: access.Connect, Credential: r.Credential, Address: c.remote, Header: c.header,
+	})
 	if err != nil {
 		return err
 	}
-	if person.User != c.person.User {
+	before := c.who()
+	if person.User != before.person.User {
 		return &requestError{codeNotAllowed, "this credential is another user's: open another socket"}
 	}
+	is := c.server.identity(before.session, person, r.Credential)
 	grants := map[*seat]*tokens.Grant{} // nil: not allowed any more
 	for _, s := range c.allSeats() {
-		grant, err := c.server.access.Admit(ctx, person, s.room)
+		admission, err := c.server.access.Admit(ctx, c.asksAs(is, access.Refresh, s.room))
 		switch {
 		case err == nil:
-			grants[s] = &grant
+			grants[s] = &admission.Grant
 		case errors.Is(err, access.ErrDenied):
 			grants[s] = nil
 		default:
@@ -66,9 +70,9 @@ func (c *conn) proveAgain(ctx context.Context, r request) error {
 	}
 	now := c.server.now()
 	ends := now.Add(c.server.limits.SessionMax)
-	c.person = person
+	c.is.Store(&is)
 	c.ends.Store(ends.Unix())
-	c.send(encode(provenReply{"ok", r.ID, c.server.sealer.seal(c.session, person, ends), ends.Sub(now).Milliseconds()}))
+	c.send(encode(provenReply{"ok", r.ID, c.server.sealer.seal(is.session, person, ends), ends.Sub(now).Milliseconds()}))
 	for s, grant := range grants {
 		c.regrant(ctx, s, grant)
 	}
@@ -87,7 +91,7 @@ func (c *conn) regrant(ctx context.Context, s *seat, grant *tokens.Grant) {
 		err = s.token.SetGrant(ctx, *grant)
 	}
 	if err != nil {
-		c.server.log.Debug("regrant", "session", c.session, "room", s.room, "error", err)
+		c.server.log.Debug("regrant", "session", c.who().session, "room", s.room, "error", err)
 	}
 }
 

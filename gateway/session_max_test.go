@@ -186,7 +186,7 @@ func TestACredentialThatCannotProveTheSessionChangesNothing(t *testing.T) {
 // unsure can't tell of any credential.
 type unsure struct{ access.Open }
 
-func (unsure) Authenticate(context.Context, string) (access.Person, error) {
+func (unsure) Authenticate(context.Context, access.Request) (access.Person, error) {
 	return access.Person{}, errors.New("the app's keys are away")
 }
 

@@ -48,8 +48,9 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 	c := &conn{
 		server:  s,
 		limiter: rate.NewLimiter(rate.Limit(s.limits.MessageRate), s.limits.MessageBurst),
-		address: address,
-		bearer:  bearer,
+		remote:  address,
+		counted: true,
+		offered: bearer,
 	}
 	c.out.limit = s.limits.QueueBytes
 	hijacked := &hijacker{ResponseWriter: w, timeout: s.limits.Pong}

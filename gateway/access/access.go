@@ -8,7 +8,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
+	"net/http"
 	"strconv"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -31,8 +34,8 @@ func (d Denial) Error() string { return ErrDenied.Error() + ": " + d.Reason }
 // Unwrap returns [ErrDenied].
 func (d Denial) Unwrap() error { return ErrDenied }
 
-// Reason is why err denies, or "" where it doesn't say.
-func Reason(err error) string {
+// DenialReason is why err denies, or "" where it doesn't say.
+func DenialReason(err error) string {
 	var d Denial
 	errors.As(err, &d)
 	return d.Reason
@@ -50,15 +53,71 @@ type Person struct {
 	Data      json.RawMessage // what others see of them where a join says nothing; nil is null
 }
 
+// A Reason is why a [Control] is asked.
+type Reason string
+
+// The reasons.
+const (
+	Connect Reason = "connect" // somebody shows a credential: who is it?
+	Join    Reason = "join"    // may they be in the room?
+	Resume  Reason = "resume"  // they come back to it on a new socket: may they still?
+	Refresh Reason = "refresh" // they are in it, and their next token is due soon: may they still?
+	Token   Reason = "token"   // they want a token and have no socket
+)
+
+// A Request is what a [Control] is asked.
+type Request struct {
+	Reason Reason
+
+	Person  Person // who they were found to be; zero with [Connect]
+	Room    string // "" with [Connect]
+	Session string // the gateway's name for their session; "" where there is none yet
+
+	Credential string      // as they showed it; "" is none at all, as with a resume secret alone
+	Address    string      // theirs, without a port
+	Header     http.Header // of their socket's upgrade, as far as [Reviewer.Headers] has it kept
+}
+
+// LogValue implements [slog.LogValuer]: neither the credential nor a header gets into a log.
+func (r Request) LogValue() slog.Value {
+	return slog.GroupValue(
+		slog.String("reason", string(r.Reason)), slog.String("room", r.Room),
+		slog.String("user", r.Person.User), slog.String("session", r.Session),
+	)
+}
+
+// An Admission is what a person may do in a room.
+type Admission struct {
+	Grant tokens.Grant
+	Data  json.RawMessage // what others see of them where a join says nothing; nil: as in Person
+}
+
 // A Control decides. Its methods may be called concurrently; they return
 // [ErrDenied], wrapped, for a no, and any other error where they can't tell.
+// Nothing of the credential is in an error's text.
 type Control interface {
-	// Authenticate says whose credential this is. The empty string is no
-	// credential at all. The credential must not reach the error's text.
-	Authenticate(ctx context.Context, credential string) (Person, error)
+	// Authenticate says whose credential this is.
+	Authenticate(context.Context, Request) (Person, error)
 
-	// Admit says what p may do in room.
-	Admit(ctx context.Context, p Person, room string) (tokens.Grant, error)
+	// Admit says what the person may do in the room.
+	Admit(context.Context, Request) (Admission, error)
+}
+
+// A Reviewer is a [Control] whose answers may change from one token to the next:
+// it is asked again before each of them.
+type Reviewer interface {
+	Control
+
+	// MaxStale is how long the last answer holds while there is no newer one.
+	MaxStale() time.Duration
+
+	// Answered is when it last had an answer about anybody, yes or no. Until the
+	// first it is when it began to ask.
+	Answered() time.Time
+
+	// Headers are the canonical names of the upgrade's headers that it wants to
+	// see again each time.
+	Headers() []string
 }
 
 // longestUser is the longest user id, in bytes.

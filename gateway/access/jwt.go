@@ -124,7 +124,8 @@ func (j *JWT) Close() { j.keys.close() }
 
 // Authenticate implements [Control]. Until the signature holds nothing that the
 // token claims is looked at.
-func (j *JWT) Authenticate(ctx context.Context, credential string) (Person, error) {
+func (j *JWT) Authenticate(ctx context.Context, r Request) (Person, error) {
+	credential := r.Credential
 	if credential == "" {
 		return Person{}, ErrNoCredential
 	}
@@ -149,13 +150,14 @@ func (j *JWT) Authenticate(ctx context.Context, credential string) (Person, erro
 }
 
 // Admit implements [Control].
-func (j *JWT) Admit(_ context.Context, p Person, room string) (tokens.Grant, error) {
+func (j *JWT) Admit(_ context.Context, r Request) (Admission, error) {
+	p := r.Person
 	// A session may be older than the configuration, which then decides.
 	everywhere := p.AnyRoom && j.config.AnyRoom
-	if p.User == "" || !everywhere && !slices.Contains(p.Rooms, room) {
-		return tokens.Grant{}, ErrRoom
+	if p.User == "" || !everywhere && !slices.Contains(p.Rooms, r.Room) {
+		return Admission{}, ErrRoom
 	}
-	return tokens.Grant{User: p.User, Room: room, JoinHub: p.JoinHub, KickUsers: p.KickUsers}, nil
+	return Admission{Grant: tokens.Grant{User: p.User, Room: r.Room, JoinHub: p.JoinHub, KickUsers: p.KickUsers}}, nil
 }
 
 // verify returns the claims of a token whose signature holds.

@@ -44,7 +44,7 @@ func TestJWTSaysWhoSomebodyIsAndWhereTheyMayBe(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			j := pinned(t, a.pem(t), func(c *JWTConfig) { c.AnyRoom = test.anyRoom })
-			got, err := j.Authenticate(t.Context(), a.sign(t, honest(test.claims)))
+			got, err := j.Authenticate(t.Context(), Request{Credential: a.sign(t, honest(test.claims))})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -141,7 +141,7 @@ func TestJWTRefusesAndSaysWhy(t *testing.T) {
 		"an expired token of another key": {other.sign(t, honest(jwt.MapClaims{"exp": 1})), ErrSignature},
 	} {
 		t.Run(name, func(t *testing.T) {
-			person, err := j.Authenticate(t.Context(), test.credential)
+			person, err := j.Authenticate(t.Context(), Request{Credential: test.credential})
 			if test.want == (Denial{}) {
 				if err != nil {
 					t.Errorf("%v: a key in the header is nobody's business", err)
@@ -181,8 +181,8 @@ func TestJWTAdmitsToTheRoomsThatItNames(t *testing.T) {
 		"a session of open access":       {everywhere, Person{User: "ann", KickUsers: true}, "lobby", tokens.Grant{}},
 		"an anonymous session":           {everywhere, Person{AnyRoom: true}, "lobby", tokens.Grant{}},
 	} {
-		got, err := test.control.Admit(t.Context(), test.person, test.room)
-		if diff := cmp.Diff(test.want, got); diff != "" || errors.Is(err, ErrDenied) != (test.want.Room == "") {
+		got, err := test.control.Admit(t.Context(), Request{Person: test.person, Room: test.room})
+		if diff := cmp.Diff(test.want, got.Grant); diff != "" || errors.Is(err, ErrDenied) != (test.want.Room == "") {
 			t.Errorf("%s: %v\n%s", name, err, diff)
 		}
 	}
@@ -197,7 +197,7 @@ func TestJWTTakesTheAlgorithmsThatAreAllowed(t *testing.T) {
 			pinned(t, keySet(t, a), nil),
 			pinned(t, a.pem(t), func(c *JWTConfig) { c.Algorithms = []string{alg} }),
 		} {
-			if _, err := j.Authenticate(t.Context(), credential); err != nil {
+			if _, err := j.Authenticate(t.Context(), Request{Credential: credential}); err != nil {
 				t.Errorf("%s: %v", alg, err)
 			}
 		}
@@ -205,7 +205,7 @@ func TestJWTTakesTheAlgorithmsThatAreAllowed(t *testing.T) {
 		if alg == "ES256" || alg == "EdDSA" {
 			continue
 		}
-		if _, err := others.Authenticate(t.Context(), credential); !errors.Is(err, ErrAlgorithm) {
+		if _, err := others.Authenticate(t.Context(), Request{Credential: credential}); !errors.Is(err, ErrAlgorithm) {
 			t.Errorf("%s, which isn't allowed: %v", alg, err)
 		}
 	}

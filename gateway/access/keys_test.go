@@ -27,11 +27,11 @@ func TestPinnedKeysOfOneFileAllVerify(t *testing.T) {
 		a.sign(t, honest(nil)), b.sign(t, honest(nil)),
 		signed(t, a.method, a.key, "whatever", honest(nil)), // keys in PEM have no names
 	} {
-		if _, err := j.Authenticate(t.Context(), credential); err != nil {
+		if _, err := j.Authenticate(t.Context(), Request{Credential: credential}); err != nil {
 			t.Error(err)
 		}
 	}
-	if _, err := j.Authenticate(t.Context(), stranger.sign(t, honest(nil))); !errors.Is(err, ErrSignature) {
+	if _, err := j.Authenticate(t.Context(), Request{Credential: stranger.sign(t, honest(nil))}); !errors.Is(err, ErrSignature) {
 		t.Error(err)
 	}
 }
@@ -48,17 +48,17 @@ func TestPinnedKeysAreReadAgain(t *testing.T) {
 	if err := j.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := j.Authenticate(t.Context(), b.sign(t, honest(nil))); err != nil {
+	if _, err := j.Authenticate(t.Context(), Request{Credential: b.sign(t, honest(nil))}); err != nil {
 		t.Error(err)
 	}
-	if _, err := j.Authenticate(t.Context(), a.sign(t, honest(nil))); !errors.Is(err, ErrSignature) {
+	if _, err := j.Authenticate(t.Context(), Request{Credential: a.sign(t, honest(nil))}); !errors.Is(err, ErrSignature) {
 		t.Errorf("the key of before: %v", err)
 	}
 	rewrite([]byte("half a file"))
 	if err := j.Reload(); err == nil {
 		t.Error("half a file was read")
 	}
-	if _, err := j.Authenticate(t.Context(), b.sign(t, honest(nil))); err != nil {
+	if _, err := j.Authenticate(t.Context(), Request{Credential: b.sign(t, honest(nil))}); err != nil {
 		t.Errorf("after a file that can't be read: %v", err)
 	}
 }
@@ -116,7 +116,7 @@ func (a app) today(t testing.TB) string {
 
 func authenticates(t *testing.T, j *JWT, a app) error {
 	t.Helper()
-	_, err := j.Authenticate(t.Context(), a.today(t))
+	_, err := j.Authenticate(t.Context(), Request{Credential: a.today(t)})
 	return err
 }
 
@@ -258,7 +258,7 @@ func FuzzParseClaims(f *testing.F) {
 		const most = 64
 		c, err := parseClaims(payload, most)
 		if err != nil {
-			if !errors.Is(err, ErrDenied) || Reason(err) == "" {
+			if !errors.Is(err, ErrDenied) || DenialReason(err) == "" {
 				t.Fatalf("an error of another kind: %v", err)
 			}
 			return

@@ -13,14 +13,14 @@ type Open struct{}
 
 // Authenticate implements [Control]. It denies only what can't be a user id:
 // over 256 bytes, not UTF-8, or with control characters.
-func (Open) Authenticate(_ context.Context, credential string) (Person, error) {
-	if wrong := checkUser(credential); wrong != "" {
+func (Open) Authenticate(_ context.Context, r Request) (Person, error) {
+	if wrong := checkUser(r.Credential); wrong != "" {
 		return Person{}, Denial{"with open access it is the user id, and this one " + wrong}
 	}
-	return Person{User: credential, KickUsers: credential != ""}, nil
+	return Person{User: r.Credential, KickUsers: r.Credential != ""}, nil
 }
 
 // Admit implements [Control].
-func (Open) Admit(_ context.Context, p Person, room string) (tokens.Grant, error) {
-	return tokens.Grant{User: p.User, Room: room, JoinHub: true, KickUsers: p.KickUsers}, nil
+func (Open) Admit(_ context.Context, r Request) (Admission, error) {
+	return Admission{Grant: tokens.Grant{User: r.Person.User, Room: r.Room, JoinHub: true, KickUsers: r.Person.KickUsers}}, nil
 }
