@@ -34,6 +34,14 @@ func (m *membership) Update(ctx context.Context, data json.RawMessage) error {
 	})
 }
 
+// SetRights implements [Membership]. It leaves no trace in the log.
+func (m *membership) SetRights(ctx context.Context, rights string) error {
+	return m.do(ctx, "set rights", func() error {
+		m.member.Rights = rights
+		return nil
+	})
+}
+
 // Leave implements [Membership].
 func (m *membership) Leave(ctx context.Context) error {
 	return m.do(ctx, "leave", func() error {

@@ -14,7 +14,7 @@ import (
 )
 
 // Memory is [Rooms] in the memory of one process: all of the cluster is one pod.
-// It is an [Announcer] too. Rooms don't wait for each other.
+// It is an [Announcer], a [Counter], a [Holder] and a [Cluster] of one too. Rooms don't wait for each other.
 //
 // Locks are taken in this order: a room's, then that of lingering or removed.
 type Memory struct {
@@ -22,6 +22,8 @@ type Memory struct {
 	rooms     sync.Map // name → *room
 	lingering lingering
 	removed   removed
+	since     time.Time
+	report    report
 
 	closed  atomic.Bool
 	stop    chan struct{}
@@ -32,6 +34,8 @@ var (
 	_ Rooms     = (*Memory)(nil)
 	_ Announcer = (*Memory)(nil)
 	_ Counter   = (*Memory)(nil)
+	_ Holder    = (*Memory)(nil)
+	_ Cluster   = (*Memory)(nil)
 )
 
 // NewMemory returns rooms with nobody in them. They hold two goroutines until Close.
@@ -41,6 +45,7 @@ func NewMemory(c Config) *Memory {
 		lingering: lingering{wake: make(chan struct{}, 1)},
 		stop:      make(chan struct{}),
 	}
+	s.since = s.config.TimeNow()
 	s.keeping.Go(func() { s.lingering.run(s.stop, s.config.TimeNow) })
 	s.keeping.Go(s.sweepOften)
 	return s
@@ -139,6 +144,34 @@ func (s *Memory) Count() (rooms, members int) {
 	}
 	return rooms, members
 }
+
+// Held implements [Holder].
+func (s *Memory) Held(yield func(room string, m Member) bool) {
+	for r := range s.all {
+		r.mu.Lock()
+		members := r.snapshot().Members
+		r.mu.Unlock()
+		for _, m := range members {
+			if !yield(r.name, m) {
+				return
+			}
+		}
+	}
+}
+
+// Pods implements [Cluster]: there is this process alone, without a name.
+func (s *Memory) Pods(ctx context.Context) ([]Pod, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if s.closed.Load() {
+		return nil, fmt.Errorf("list pods: %w", ErrClosed)
+	}
+	return []Pod{{Self: true, Since: s.since, Status: s.report.now()}}, nil
+}
+
+// Report implements [Cluster].
+func (s *Memory) Report(status func() json.RawMessage) { s.report.set(status) }
 
 // Remove implements [Rooms].
 func (s *Memory) Remove(ctx context.Context, name, id string, why Reason) error {

@@ -71,6 +71,11 @@ func (h *hold) Update(ctx context.Context, data json.RawMessage) error {
 	})
 }
 
+// SetRights implements [Membership].
+func (h *hold) SetRights(ctx context.Context, rights string) error {
+	return h.do(ctx, "set rights", func() error { return ErrUnavailable })
+}
+
 // say appends a signal or an update; here does it without Redis, with the view's lock
 // held, and is told whether it may have come in there all the same.
 func (h *hold) say(ctx context.Context, seq uint64, to, payload, body string, here func(sent bool) error) error {

@@ -28,7 +28,7 @@ type Rooms interface {
 	// or lingers: the old follower, if there still is one, is Detached with
 	// [ErrTakenOver], the entries after since come in the answer, and f is
 	// called with those after them. Nothing is lost or comes twice in between,
-	// and nobody else sees anything. The member keeps its Data and its place.
+	// and nobody else sees anything. The member keeps its Data, its Rights and its place.
 	//
 	// It returns [ErrNoMember] where the member is gone, [ErrRemoved] where it
 	// was put out and may not resume, [ErrWrongOwner] where m.User or m.Session
@@ -69,6 +69,38 @@ type Counter interface {
 	Count() (rooms, members int)
 }
 
+// Holder is what a [Rooms] may also be: it tells whom this pod answers for. Over all pods these
+// are all members; for a moment one may be on two of them.
+type Holder interface {
+	// Held calls yield for each member that this pod answers for, live or lingering, until
+	// yield returns false. Of those that a pod which died left here to linger only ID and User
+	// may be set, and one that went on to another pod may be among them for as long as it would
+	// have lingered. yield is called without locks held and may call back into rooms.
+	Held(yield func(room string, m Member) bool)
+}
+
+// Cluster is what a [Rooms] may also be: it knows the pods that share the rooms.
+type Cluster interface {
+	// Pods returns the pods that are there, and those that were until a moment ago and whose
+	// members aren't looked after yet, each name once, sorted, this one included. Where the
+	// others can't be asked it returns this one, and [ErrUnavailable].
+	Pods(ctx context.Context) ([]Pod, error)
+
+	// Report has each heartbeat tell the others what status returns: JSON of at most 4 KiB;
+	// anything else is left out. It is called once, before anything else. status must not block.
+	Report(status func() json.RawMessage)
+}
+
+// Pod is one of the processes that share the rooms.
+type Pod struct {
+	Name   string          // as the operator gave it
+	Self   bool            // it is this process
+	Since  time.Time       // when its life began, by its own clock
+	Heard  time.Duration   // how long ago its last heartbeat was
+	Lost   bool            // its lease has run out: it is dead, or cut off
+	Status json.RawMessage // what it reported last; nil: nothing
+}
+
 // Distant is what a [Rooms] may also be: it is kept outside of the process, and can
 // be out of reach.
 type Distant interface {
@@ -89,6 +121,10 @@ type Membership interface {
 
 	// Update replaces the member's presence data; nil and empty are null.
 	Update(ctx context.Context, data json.RawMessage) error
+
+	// SetRights replaces the member's rights, and keeps its data. Nobody is told: no entry is
+	// delivered or replayed, and nothing but the cursor may show it.
+	SetRights(ctx context.Context, rights string) error
 
 	// Leave ends the membership with [ReasonLeft]. The follower isn't called
 	// any more when it has returned.
@@ -124,6 +160,7 @@ type Member struct {
 	Data     json.RawMessage // presence data, JSON; nil is null
 	JoinedAt time.Time
 	Session  string // whose membership it is: needed to resume, not for others' eyes
+	Rights   string // what the pods need to know of what it may do; opaque, not for others' eyes
 }
 
 // Snapshot is a room at one place of its log.
