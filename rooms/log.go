@@ -22,6 +22,8 @@ type record struct {
 // without any are counted too. It is about what one takes in memory.
 const overhead = 384 // bytes
 
+func sizeOf(e *Entry) int { return overhead + len(e.Data) + len(e.Member.Data) + len(e.Member.Rights) }
+
 // log is the newest part of a room's entries: numbers are contiguous, so that an
 // entry is found by arithmetic. The room's lock guards it.
 type log struct {
@@ -40,7 +42,7 @@ type log struct {
 func (l *log) append(e Entry) *record {
 	l.last++
 	e.Cursor.N = l.last
-	rec := &record{Entry: e, size: overhead + len(e.Data) + len(e.Member.Data)}
+	rec := &record{Entry: e, size: sizeOf(&e)}
 	if l.kept == len(l.ring) {
 		l.grow()
 	}
@@ -59,7 +61,7 @@ func (l *log) prepend(older []*record, now time.Time) {
 	}
 	ring := make([]*record, 0, len(older)+l.kept+8)
 	for _, rec := range older {
-		rec.size = overhead + len(rec.Data) + len(rec.Member.Data)
+		rec.size = sizeOf(&rec.Entry)
 		l.bytes += rec.size
 	}
 	ring = append(ring, older...)

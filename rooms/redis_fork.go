@@ -22,10 +22,10 @@ type fork struct {
 	n       uint64 // entries so far
 	entries []*record
 	dropped uint64        // entries that aren't kept any more
-	told    map[step]bool // signals and updates of its members, which the log has too, or will
+	told    map[step]bool // signals and changes of its members, which the log has too, or will
 	queue   []forked
 	bytes   int // in the queue
-	steps   int // joins, updates and resumptions so far: they are written by reclaiming
+	steps   int // joins, changes and resumptions so far: they are written by reclaiming
 }
 
 // step names one thing that an owner did.
@@ -69,20 +69,27 @@ func (r *replica) forkNow() *fork {
 // after something that isn't known here. It comes before what that member does in the fork.
 func (r *replica) tellApart(c *change) {
 	id := c.from
-	if c.kind == 'U' {
+	switch c.kind {
+	case 'S':
+	case 'U', 'G':
 		id = c.member.ID
+	default:
+		return
 	}
 	m := r.byID[id]
-	if c.kind != 'S' && c.kind != 'U' || m == nil || !r.owns(m) || m.claim.owner != c.owner || c.seq <= m.claim.seq {
+	if m == nil || !r.owns(m) || m.claim.owner != c.owner || c.seq <= m.claim.seq {
 		return
 	}
 	m.claim.seq = c.seq
-	if c.kind == 'U' {
-		m.Member = c.member
-	}
-	r.tell(c.entry(r.name), m)
 	f := r.fork
 	f.told[step{c.owner, c.seq}] = true
+	if c.kind != 'S' {
+		m.Member = c.member
+	}
+	if c.kind == 'G' {
+		return // which nobody is told of
+	}
+	r.tell(c.entry(r.name), m)
 	f.push(forked{'A', id, c.owner, c.seq, aliasPayload(c.owner, c.seq, f.name, f.n)})
 }
 
@@ -236,8 +243,8 @@ func (r *replica) signalHere(h *hold, seq uint64, to string, data json.RawMessag
 	return nil
 }
 
-// updateHere updates without Redis.
-func (r *replica) updateHere(h *hold, seq uint64, data json.RawMessage) {
+// changeHere makes the member of a membership what it is now without Redis.
+func (r *replica) changeHere(h *hold, seq uint64, kind byte, is Member) {
 	m := h.member
 	if m.claim.owner == h.key && seq <= m.claim.seq {
 		return // it came in, and was told already
@@ -245,9 +252,11 @@ func (r *replica) updateHere(h *hold, seq uint64, data json.RawMessage) {
 	f := r.forkNow()
 	f.steps++
 	f.told[step{h.key, seq}] = true
-	m.Data = data
+	m.Member = is
 	m.claim.seq = seq
-	r.tell(Entry{Kind: KindUpdated, Member: m.Member}, m)
+	if kind == 'U' {
+		r.tell(Entry{Kind: KindUpdated, Member: is}, m)
+	}
 }
 
 // leaveHere takes a member of this pod out without Redis.

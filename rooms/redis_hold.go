@@ -17,8 +17,9 @@ type hold struct {
 	from   string // whose it was when it was taken over without Redis; "*": not known
 	member *member
 
-	ops sync.Mutex // one step at a time, so that what comes twice is known by its sequence
-	seq uint64     // of the newest step
+	ops  sync.Mutex // one step at a time, so that what comes twice is known by its sequence
+	seq  uint64     // of the newest step
+	made Member     // as this membership changed it last: the view may hear of that later; none: it didn't
 
 	// The view's lock guards these.
 	ended   error  // ErrTakenOver, ErrNoMember; nil while it holds
@@ -58,25 +59,37 @@ func (h *hold) Signal(ctx context.Context, to string, data json.RawMessage) erro
 // Update implements [Membership].
 func (h *hold) Update(ctx context.Context, data json.RawMessage) error {
 	data = copyOf(data)
-	return h.do(ctx, "update", func() error {
+	return h.change(ctx, "update", 'U', func(m *Member) { m.Data = data })
+}
+
+// SetRights implements [Membership]. It is a step of the cursor.
+func (h *hold) SetRights(ctx context.Context, rights string) error {
+	return h.change(ctx, "set rights", 'G', func(m *Member) { m.Rights = rights })
+}
+
+// change replaces something of the member; kind is how the log has it.
+func (h *hold) change(ctx context.Context, what string, kind byte, set func(*Member)) error {
+	return h.do(ctx, what, func() error {
 		seq := h.seq + 1
-		h.room.mu.Lock()
-		m := h.member.Member
-		h.room.mu.Unlock()
-		m.Data = data
-		return h.say(ctx, seq, "", updatePayload(h.key, seq, m), body(m), func(bool) error {
-			h.room.updateHere(h, seq, data)
+		m := h.made
+		if m.ID == "" {
+			h.room.mu.Lock()
+			m = h.member.Member
+			h.room.mu.Unlock()
+		}
+		set(&m)
+		err := h.say(ctx, seq, "", changePayload(kind, h.key, seq, m), body(m), func(bool) error {
+			h.room.changeHere(h, seq, kind, m)
 			return nil
 		})
+		if err == nil {
+			h.made = m
+		}
+		return err
 	})
 }
 
-// SetRights implements [Membership].
-func (h *hold) SetRights(ctx context.Context, rights string) error {
-	return h.do(ctx, "set rights", func() error { return ErrUnavailable })
-}
-
-// say appends a signal or an update; here does it without Redis, with the view's lock
+// say appends a signal or a change; here does it without Redis, with the view's lock
 // held, and is told whether it may have come in there all the same.
 func (h *hold) say(ctx context.Context, seq uint64, to, payload, body string, here func(sent bool) error) error {
 	r := h.room

@@ -14,14 +14,15 @@ import (
 //
 //	epoch position n at J owner seq pod body     joined
 //	                    U owner seq body         updated
+//	                    G owner seq body         its rights are others: a step of the cursor, and no entry for who follows
 //	                    L reason id user         left; given-up: lost, and not by its own pod's doing
 //	                    S owner seq fork k from to data
 //	                    A owner seq - fork k     what that was told first as number k of a fork
 //	                    T owner pod was id       somebody else's now, beside the log
 //	                    R                        a new log began, beside it
 //
-// A body is: id user session joined data. Ids, users and sessions are tokens;
-// times are Unix milliseconds.
+// A body is: id user session joined rights data. Ids, users, sessions and rights are
+// tokens; times are Unix milliseconds.
 type change struct {
 	epoch    string
 	position uint64 // of all messages
@@ -29,9 +30,9 @@ type change struct {
 	at       time.Time
 
 	kind    byte
-	owner   string // J, U, S, A: who did it; T: whose it is now
-	seq     uint64 // J, U, S, A: the how manieth thing that this owner did
-	member  Member // J, U: who; L, T: its ID; L: its User
+	owner   string // J, U, G, S, A: who did it; T: whose it is now
+	seq     uint64 // J, U, G, S, A: the how manieth thing that this owner did
+	member  Member // J, U, G: who; L, T: its ID; L: its User
 	reason  Reason
 	givenUp bool   // L: lost, as other pods see it
 	fork    string // S, A: the fork that it was first told in; empty: none
@@ -49,7 +50,7 @@ const givenUp = "given-up"
 
 var errBadMessage = errors.New("not a message of roompass: is another program using the keys?")
 
-// isEntry reports whether the change is an entry of the log.
+// isEntry reports whether the change is in the log.
 func (c *change) isEntry() bool { return c.kind != 'T' && c.kind != 'R' }
 
 // words cuts n words off text. ok is false where there are fewer.
@@ -135,7 +136,7 @@ func (c *change) parsePayload(text string) error {
 		}
 		c.member, err = parseBody(rest)
 		return err
-	case 'U':
+	case 'U', 'G':
 		c.member, err = parseBody(rest)
 		return err
 	case 'A':
@@ -172,11 +173,11 @@ func asData(text string) json.RawMessage {
 
 func body(m Member) string {
 	return token(m.ID) + " " + token(m.User) + " " + token(m.Session) + " " +
-		strconv.FormatInt(m.JoinedAt.UnixMilli(), 10) + " " + string(m.Data)
+		strconv.FormatInt(m.JoinedAt.UnixMilli(), 10) + " " + token(m.Rights) + " " + string(m.Data)
 }
 
 func parseBody(text string) (Member, error) {
-	w, data, ok := words(text, 4)
+	w, data, ok := words(text, 5)
 	if !ok {
 		return Member{}, errBadMessage
 	}
@@ -186,12 +187,13 @@ func parseBody(text string) (Member, error) {
 	}
 	return Member{
 		ID: untoken(w[0]), User: untoken(w[1]), Session: untoken(w[2]),
-		JoinedAt: time.UnixMilli(joined), Data: asData(data),
+		JoinedAt: time.UnixMilli(joined), Rights: untoken(w[4]), Data: asData(data),
 	}, nil
 }
 
-func updatePayload(owner string, seq uint64, m Member) string {
-	return fmt.Sprintf("U %s %d %s", owner, seq, body(m))
+// changePayload is an update of a member, kind U, or of its rights alone, kind G.
+func changePayload(kind byte, owner string, seq uint64, m Member) string {
+	return fmt.Sprintf("%c %s %d %s", kind, owner, seq, body(m))
 }
 
 // signalPayload is a signal; fork is the one that it was first told in, or "-".
@@ -203,7 +205,7 @@ func signalPayload(owner string, seq uint64, fork string, forkN uint64, from, to
 	return b.String()
 }
 
-// entry is the change as followers get it.
+// entry is the change as followers get it. Of those that they don't get its Kind is none.
 func (c *change) entry(room string) Entry {
 	e := Entry{Room: room, Cursor: Cursor{Epoch: c.epoch, N: c.n}, At: c.at}
 	switch c.kind {

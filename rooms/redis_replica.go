@@ -220,7 +220,7 @@ func (r *replica) apply(c *change, as Cursor) {
 	switch c.kind {
 	case 'J':
 		r.applyJoined(c, m, told)
-	case 'U':
+	case 'U', 'G':
 		if m == nil || r.toldApart(c) {
 			return
 		}
@@ -231,7 +231,9 @@ func (r *replica) apply(c *change, as Cursor) {
 			m.claim.seq = max(m.claim.seq, c.seq)
 		}
 		m.Member = c.member
-		r.deliver(told, m)
+		if c.kind == 'U' {
+			r.deliver(told, m)
+		}
 	case 'L':
 		if m != nil {
 			r.applyLeft(c, m, told)

@@ -27,10 +27,7 @@ func (r *replica) settle(st *state, verdicts []verdict) {
 		r.judge(v)
 	}
 	r.calm()
-	if r.stranger == r.epoch {
-		maps.Copy(r.ahead, r.strange)
-		r.strange, r.stranger = nil, ""
-	}
+	r.recognize()
 	for position, c := range r.ahead {
 		if c.epoch != r.epoch || position <= r.position {
 			delete(r.ahead, position)
@@ -80,11 +77,20 @@ func (r *replica) caughtUp(n uint64) Cursor {
 	return r.forkCursor(n)
 }
 
+// recognize has what came of another log come of this one, if that is it.
+func (r *replica) recognize() {
+	if r.stranger == r.epoch {
+		maps.Copy(r.ahead, r.strange)
+		r.strange, r.stranger = nil, ""
+	}
+}
+
 // begin goes over to another log, of which nothing was applied yet.
 func (r *replica) begin(st *state) {
 	r.epoch, r.position, r.mark = st.epoch, 0, "-"
 	r.log.restart(0)
 	clear(r.ahead)
+	r.recognize()
 	for _, m := range r.order {
 		m.joinedN = 0 // they were there when it began
 	}
@@ -108,8 +114,6 @@ func (r *replica) hearUp(st *state) bool {
 	}
 	if st.epoch != r.epoch {
 		r.begin(st)
-		maps.Copy(r.ahead, r.strange)
-		r.strange, r.stranger = nil, ""
 	}
 	for r.position < st.position {
 		c := r.ahead[r.position+1]
@@ -176,9 +180,12 @@ func (r *replica) compare(st *state) {
 			continue
 		}
 		m.joinedN = now.joinedN
-		if !r.owns(m) && string(m.Data) != string(now.Data) {
+		if h := r.own[m.ID]; h == nil || h.key != now.claim.owner {
+			known := m.Data
 			m.Member = now.Member
-			r.announce(Entry{Kind: KindUpdated, Member: m.Member}, m)
+			if string(known) != string(now.Data) {
+				r.announce(Entry{Kind: KindUpdated, Member: m.Member}, m)
+			}
 		}
 		now.claim.seq = max(now.claim.seq, r.seqOf(m, now.claim.owner))
 		if m.claim != now.claim {

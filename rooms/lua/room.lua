@@ -108,9 +108,13 @@ local function join(id, owner, seq, pod, body)
   hold(id, owner, seq, text(n), pod, '-')
 end
 
+-- update replaces a body: with an entry for those who follow, unless only its rights are others.
 local function update(id, owner, seq, body)
+  local who, data = '^(%S+ %S+ %S+ %S+) ', '^%S+ %S+ %S+ %S+ %S+ (.*)$'
+  local was = redis.call('HGET', members, id) or ''
+  local unseen = string.match(was, who) == string.match(body, who) and string.match(was, data) == string.match(body, data)
   redis.call('HSET', members, id, body)
-  append('U ' .. owner .. ' ' .. text(seq) .. ' ' .. body)
+  append((unseen and 'G ' or 'U ') .. owner .. ' ' .. text(seq) .. ' ' .. body)
 end
 
 -- rest saves the head. Where nobody is in the room its time begins to run out.

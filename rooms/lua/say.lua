@@ -1,5 +1,5 @@
--- A signal or an update of a member. 7: id, 8: owner, 9: its sequence, 10: to, or '',
--- 11: payload, 12: the new body of an update, or ''.
+-- A signal or a change of a member. 7: id, 8: owner, 9: its sequence, 10: to, or '',
+-- 11: payload, 12: the new body, or ''.
 if not follows() then return { 'astray' } end
 local seq = tonumber(ARGV[9])
 local held = hold_of(ARGV[7])
