@@ -61,7 +61,7 @@ func (c RedisConfig) withDefaults() RedisConfig {
 }
 
 // Redis is [Rooms] over Redis 7 or Valkey: every pod that uses the same keys sees the same
-// rooms. It is an [Announcer], a [Counter] and [Distant] too.
+// rooms. It is an [Announcer], a [Counter], a [Holder], a [Cluster] and [Distant] too.
 //
 // Each pod's own members are the truth, and Redis is what the pods share. What a pod has
 // heard of a room it keeps, so that to look at it costs nothing, and that it can go on when
@@ -103,6 +103,8 @@ var (
 	_ Rooms     = (*Redis)(nil)
 	_ Announcer = (*Redis)(nil)
 	_ Counter   = (*Redis)(nil)
+	_ Holder    = (*Redis)(nil)
+	_ Cluster   = (*Redis)(nil)
 	_ Distant   = (*Redis)(nil)
 )
 
@@ -385,7 +387,7 @@ func (s *Redis) Close() error {
 	s.quit()
 	s.goes.Wait()
 	open := s.all()
-	s.pod.retire(context.Background(), len(open) == 0 && !s.pod.fosters())
+	s.pod.retire(context.Background(), len(open) == 0 && !s.pod.hasOrphans())
 	for _, r := range open {
 		r.mu.Lock() // whoever is inside gets out first
 		r.dead = true

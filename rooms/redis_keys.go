@@ -39,11 +39,12 @@ func (k roomKeys) holds() string { return k.keys[2] }
 //
 //	{pods}:leases  sorted set: pod → until when its lease is good, in ms of Redis's clock
 //	{pods}:dead    sorted set: pod → since when it is being reaped
+//	{pods}:about   hash: pod → when it was heard, since when it lives, and what it reports
 //	pod:…:rooms    set: the rooms in which a pod has, or had, members
-type podKeys struct{ leases, dead, prefix string }
+type podKeys struct{ leases, dead, about, prefix string }
 
 func newPodKeys(prefix string) podKeys {
-	return podKeys{prefix + "{pods}:leases", prefix + "{pods}:dead", prefix}
+	return podKeys{prefix + "{pods}:leases", prefix + "{pods}:dead", prefix + "{pods}:about", prefix}
 }
 
 func (k podKeys) rooms(pod string) string { return k.prefix + "pod:" + pod + ":rooms" }

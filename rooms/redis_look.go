@@ -133,6 +133,54 @@ func (s *Redis) Count() (rooms, members int) {
 	return rooms, members
 }
 
+// Held implements [Holder].
+func (s *Redis) Held(yield func(room string, m Member) bool) {
+	orphans := s.pod.lingering()
+	tell := func(room string, members []Member) bool {
+		for _, m := range members {
+			if !yield(room, m) {
+				return false
+			}
+		}
+		return true
+	}
+	for _, r := range s.all() {
+		here := orphans[r.name]
+		delete(orphans, r.name)
+		if !tell(r.name, r.held(here)) {
+			return
+		}
+	}
+	for room, here := range orphans {
+		var members []Member
+		for _, o := range here {
+			members = append(members, o.member())
+		}
+		if !tell(room, members) {
+			return
+		}
+	}
+}
+
+// held returns the members that this pod has in the room, and those of orphans that still are.
+func (r *replica) held(orphans []*orphan) []Member {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	members := make([]Member, 0, len(r.own)+len(orphans))
+	for _, h := range r.own {
+		members = append(members, h.member.Member)
+	}
+	for _, o := range orphans {
+		switch m := r.byID[o.id]; {
+		case m != nil && m.claim.owner == o.owner:
+			members = append(members, m.Member)
+		case !r.loaded && r.own[o.id] == nil:
+			members = append(members, o.member()) // as far as is known here
+		}
+	}
+	return members
+}
+
 // Outage implements [Distant].
 func (s *Redis) Outage() (longest time.Duration) {
 	s.shardsMu.Lock()

@@ -20,21 +20,24 @@ import (
 // A pod that was given up, because it or Redis stood still for too long, comes back under
 // a new name, so that whoever is still reaping the old one can't harm it.
 type pod struct {
-	store *Redis
-	id    string // as the operator gave it
-	keys  podKeys
+	store  *Redis
+	id     string // as the operator gave it
+	keys   podKeys
+	report report
 
 	mu      sync.Mutex
-	life    string   // id/something: this life's name
-	before  []string // names of earlier lives, newest last
-	since   time.Time
-	entered map[string]bool // rooms that are in the set of this life
-	orphans map[string]int  // by room: members of other pods that linger here
-	beaten  time.Time       // when the lease was renewed last
+	life    string // id/something: this life's name
+	born    time.Time
+	before  []string          // names of earlier lives, newest last
+	since   time.Time         // when it was reborn, or heard again, last
+	entered map[string]bool   // rooms that are in the set of this life
+	orphans map[string]int    // by room: members of other pods that linger here, and whoever is at adopting them
+	fosters map[place]*orphan // those that linger here
+	beaten  time.Time         // when the lease was renewed last
 }
 
 func newPod(s *Redis, id string) *pod {
-	p := &pod{store: s, id: id, keys: newPodKeys(s.config.Prefix), orphans: map[string]int{}, beaten: time.Now()}
+	p := &pod{store: s, id: id, keys: newPodKeys(s.config.Prefix), orphans: map[string]int{}, fosters: map[place]*orphan{}, beaten: time.Now()}
 	p.rename()
 	return p
 }
@@ -51,7 +54,8 @@ func (p *pod) rename() {
 	}
 	p.life = p.prefix() + rand.Text()[:8]
 	p.entered = map[string]bool{}
-	p.since = time.Now()
+	p.born = time.Now()
+	p.since = p.born
 }
 
 func (p *pod) name() string {
@@ -76,11 +80,14 @@ func (p *pod) heartbeat() time.Duration { return p.store.config.Lease / 4 }
 // that has run out, and returns [ErrPodTaken] when it was renewed instead.
 func (p *pod) enlist(ctx context.Context) error {
 	for newest := int64(-1); ; {
-		answer, err := p.store.eval(ctx, enlistScript, []string{p.keys.leases}, p.name(), p.ttl().Milliseconds(), p.prefix())
+		answer, err := p.takeLease(ctx, p.prefix())
 		if err != nil {
 			return err
 		}
 		if word(answer, 0) == "ok" {
+			p.mu.Lock()
+			p.beaten = time.Now()
+			p.mu.Unlock()
 			return nil
 		}
 		left, err := strconv.ParseInt(word(answer, 1), 10, 64)
@@ -100,6 +107,11 @@ func (p *pod) enlist(ctx context.Context) error {
 		case <-time.After(min(p.heartbeat()/2, time.Duration(left)*time.Millisecond+10*time.Millisecond)):
 		}
 	}
+}
+
+// takeLease asks for the lease of a new life, unless one whose name begins with unless has one.
+func (p *pod) takeLease(ctx context.Context, unless string) ([]any, error) {
+	return p.store.eval(ctx, enlistScript, []string{p.keys.leases, p.keys.about}, p.name(), p.ttl().Milliseconds(), unless, p.about())
 }
 
 // run keeps the lease until the store is closed.
@@ -125,8 +137,8 @@ func (p *pod) beat(ctx context.Context) {
 	}
 	p.mu.Unlock()
 	patience := 3 * p.store.config.Lease
-	answer, err := p.store.eval(ctx, beatScript, []string{p.keys.leases, p.keys.dead},
-		life, p.ttl().Milliseconds(), reap, patience.Milliseconds())
+	answer, err := p.store.eval(ctx, beatScript, []string{p.keys.leases, p.keys.dead, p.keys.about},
+		life, p.ttl().Milliseconds(), reap, patience.Milliseconds(), p.about())
 	if err != nil {
 		if ctx.Err() == nil {
 			p.store.config.Logger.Debug("the lease could not be renewed", "error", err)
@@ -167,7 +179,7 @@ func (p *pod) reborn(ctx context.Context) {
 	before := p.name()
 	p.rename()
 	p.store.config.Logger.Warn("this pod's lease was lost: its members are put right", "life", p.name())
-	if _, err := p.store.eval(ctx, enlistScript, []string{p.keys.leases}, p.name(), p.ttl().Milliseconds(), "\x00"); err != nil {
+	if _, err := p.takeLease(ctx, "\x00"); err != nil {
 		p.store.config.Logger.Warn("no new lease yet", "error", err)
 		return // the next beat tries again
 	}
@@ -226,94 +238,6 @@ func (p *pod) leaveRoom(ctx context.Context, room string) {
 	})
 }
 
-// reap takes the members of a dead pod over: they linger here, and whoever resumes them,
-// on any pod, has them. It is tried again by another heartbeat if it fails.
-func (p *pod) reap(ctx context.Context, dead string) {
-	s := p.store
-	var names []string
-	err := s.command(ctx, "smembers", func(ctx context.Context) (err error) {
-		names, err = s.client.SMembers(ctx, p.keys.rooms(dead)).Result()
-		return err
-	})
-	if err != nil {
-		return
-	}
-	members := 0
-	for _, name := range names {
-		n, err := p.adopt(ctx, dead, name)
-		if err != nil {
-			s.config.Logger.Warn("a dead pod's members can't be taken over yet", "dead", dead, "room", name, "error", err)
-			return
-		}
-		members += n
-	}
-	err = s.command(ctx, "bury", func(ctx context.Context) error {
-		if err := s.client.Del(ctx, p.keys.rooms(dead)).Err(); err != nil {
-			return err
-		}
-		return s.client.ZRem(ctx, p.keys.dead, dead).Err()
-	})
-	if err != nil {
-		return
-	}
-	if members > 0 {
-		s.config.Logger.Warn("a pod is gone: its members linger here", "dead", dead, "rooms", len(names), "members", members)
-	} else {
-		s.config.Logger.Info("a pod is gone", "dead", dead)
-	}
-}
-
-// adopt takes the members of a dead pod in one room over.
-func (p *pod) adopt(ctx context.Context, dead, name string) (int, error) {
-	s := p.store
-	p.hold(name, 1) // so that the name stays in the set
-	defer p.hold(name, -1)
-	if err := p.enterRoom(ctx, name); err != nil {
-		return 0, err
-	}
-	k := s.keysOf(name)
-	answer, err := s.evalRoom(ctx, adoptScript, k, "", 0, dead, p.name(), adopter()+".")
-	if err != nil {
-		return 0, err
-	}
-	for i := 0; i+1 < len(answer); i += 2 {
-		s.observe(s.config.Observe.Reaped)
-		p.foster(&orphan{s, name, word(answer, i), word(answer, i+1)})
-	}
-	return len(answer) / 2, nil
-}
-
-// adopter names the owner of an orphan.
-func adopter() string { return "a" + rand.Text()[:12] }
-
-// foster lets an orphan linger here.
-func (p *pod) foster(o *orphan) {
-	p.hold(o.room, 1)
-	p.store.lingering.add(o, p.store.config.TimeNow().Add(max(0, p.store.config.Linger)))
-}
-
-// hold counts the orphans of a room. Without any, and without members of its own, the pod has
-// nothing to do with the room any more.
-func (p *pod) hold(room string, n int) {
-	p.mu.Lock()
-	p.orphans[room] += n
-	last := p.orphans[room] == 0
-	if last {
-		delete(p.orphans, room)
-	}
-	p.mu.Unlock()
-	if last && !p.store.isOpen(room) {
-		p.leaveRoom(p.store.ctx, room)
-	}
-}
-
-// fosters reports whether orphans linger here.
-func (p *pod) fosters() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.orphans) > 0
-}
-
 // retire gives the lease back, so that whoever still lingers here is looked after
 // at once.
 func (p *pod) retire(ctx context.Context, empty bool) {
@@ -322,32 +246,12 @@ func (p *pod) retire(ctx context.Context, empty bool) {
 		if !empty {
 			return p.store.client.ZAddXX(ctx, p.keys.leases, redis.Z{Score: 1, Member: life}).Err()
 		}
+		if err := p.store.client.HDel(ctx, p.keys.about, life).Err(); err != nil {
+			return err
+		}
 		if err := p.store.client.ZRem(ctx, p.keys.leases, life).Err(); err != nil {
 			return err
 		}
 		return p.store.client.Del(ctx, p.keys.rooms(life)).Err()
-	})
-}
-
-// orphan is a member whose pod died.
-type orphan struct {
-	store           *Redis
-	room, id, owner string
-}
-
-// lose ends it, unless it was resumed.
-func (o *orphan) lose() {
-	s := o.store
-	s.spawn(func() {
-		k := s.keysOf(o.room)
-		// Its owner is its own, so that nothing else can have it. A room that is open
-		// here hears of it on its channel.
-		_, err := s.evalRoom(s.ctx, leaveScript, k, "", 0, o.id, o.owner, givenUp, 0)
-		switch {
-		case err == nil:
-			s.pod.hold(o.room, -1)
-		case s.ctx.Err() == nil:
-			s.lingering.add(o, s.config.TimeNow().Add(time.Second))
-		}
 	})
 }

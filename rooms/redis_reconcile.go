@@ -218,7 +218,7 @@ func (r *replica) restore(ctx context.Context, epoch string, position uint64, ho
 				c.was = c.owner
 			}
 			c.owner, c.pod = adopter(), pod
-			orphans = append(orphans, &orphan{r.store, r.name, m.ID, c.owner})
+			orphans = append(orphans, &orphan{r.store, r.name, m.ID, c.owner, m.User})
 		}
 		c.seq = r.settled(m)
 		members = append(members, m.ID, c.hold(), body(m.Member))

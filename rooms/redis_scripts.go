@@ -40,6 +40,8 @@ var (
 	beatSource string
 	//go:embed lua/enlist.lua
 	enlistSource string
+	//go:embed lua/pods.lua
+	podsSource string
 )
 
 // A script is one that is kept by Redis under the hash of its text.
@@ -61,6 +63,7 @@ var (
 	reclaimScript  = script{"reclaim", redis.NewScript(roomPrelude + reclaimSource)}
 	beatScript     = script{"beat", redis.NewScript(beatSource)}
 	enlistScript   = script{"enlist", redis.NewScript(enlistSource)}
+	podsScript     = script{"pods", redis.NewScript(podsSource)}
 )
 
 // atOnce is how many of a pod's steps in rooms Redis is asked for at a time: what is more

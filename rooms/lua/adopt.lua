@@ -1,5 +1,5 @@
 -- The members of a dead pod become this one's, to linger. 7: the dead pod, 8: this
--- pod, 9: a prefix for their new owners. Answers id and owner of each.
+-- pod, 9: a prefix for their new owners. Answers id, owner and user of each, that as in the body.
 local adopted = {}
 local all = redis.call('HGETALL', holds)
 for i = 1, #all, 2 do
@@ -13,6 +13,7 @@ for i = 1, #all, 2 do
     note('T ' .. owner .. ' ' .. ARGV[8] .. ' ' .. was .. ' ' .. id)
     table.insert(adopted, id)
     table.insert(adopted, owner)
+    table.insert(adopted, string.match(redis.call('HGET', members, id) or '', '^%S+ (%S+) ') or '=')
   end
 end
 if #adopted > 0 then save() end

@@ -54,6 +54,7 @@ func everyCall(ctx context.Context, h *house, c *client) func(func(string, error
 		{"Remove", func() error { return h.Remove(ctx, lobby, c.member.ID, rooms.ReasonKicked) }},
 		{"Signal", func() error { return c.Signal(ctx, "", nil) }},
 		{"Update", func() error { return c.Update(ctx, nil) }},
+		{"SetRights", func() error { return c.SetRights(ctx, "another") }},
 		{"Leave", func() error { return c.Leave(ctx) }},
 		{"Suspend", func() error { return c.Suspend(ctx) }},
 	}

@@ -177,6 +177,7 @@ func endedMembership(t *testing.T, open Open) {
 	for _, c := range []*client{left, kicked} {
 		wantError(t, "Signal", c.Signal(ctx, "", nil), rooms.ErrNoMember)
 		wantError(t, "Update", c.Update(ctx, nil), rooms.ErrNoMember)
+		wantError(t, "SetRights", c.SetRights(ctx, "r"), rooms.ErrNoMember)
 		wantError(t, "Leave", c.Leave(ctx), rooms.ErrNoMember)
 		wantError(t, "Suspend", c.Suspend(ctx), rooms.ErrNoMember)
 	}

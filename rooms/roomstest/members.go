@@ -61,7 +61,7 @@ func updateShows(t *testing.T, open Open) {
 }
 
 func sameMember(a, b rooms.Member) bool {
-	return a.ID == b.ID && a.User == b.User && a.Session == b.Session &&
+	return a.ID == b.ID && a.User == b.User && a.Session == b.Session && a.Rights == b.Rights &&
 		a.JoinedAt.Equal(b.JoinedAt) && string(a.Data) == string(b.Data)
 }
 

@@ -40,6 +40,12 @@ func Run(t *testing.T, open func(t *testing.T, cfg rooms.Config) rooms.Rooms) {
 		{"members/the list has the rooms with somebody in them", listOfRooms},
 		{"members/data is copied", dataIsCopied},
 
+		{"members/whom a pod holds", held},
+
+		{"rights/stay with the member", rightsStay},
+		{"rights/nobody is told", rightsUnseen},
+		{"rights/of a member that lingers", rightsOfLingering},
+
 		{"signals/to everybody else", signalToAll},
 		{"signals/to one is unseen by the others", signalToOne},
 		{"signals/to one is unseen in replay", signalToOneInReplay},

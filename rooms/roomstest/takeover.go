@@ -56,6 +56,7 @@ func staleMembership(t *testing.T, open Open) {
 	ctx := t.Context()
 	wantError(t, "Signal", stale.Signal(ctx, "", nil), rooms.ErrTakenOver)
 	wantError(t, "Update", stale.Update(ctx, nil), rooms.ErrTakenOver)
+	wantError(t, "SetRights", stale.SetRights(ctx, "r"), rooms.ErrTakenOver)
 	wantError(t, "Leave", stale.Leave(ctx), rooms.ErrTakenOver)
 	wantError(t, "Suspend", stale.Suspend(ctx), rooms.ErrTakenOver)
 	if after := h.now(t).Cursor; after != before {
