@@ -17,10 +17,12 @@ type group struct {
 	token Token     // the newest that was signed for this grant
 	use   time.Time // when the first of what its members hold can't be used any more; zero while they hold nothing
 	due   time.Time // when to look after this group next
+	look  time.Time // when the dispatcher does: a lead before that, until its members are told
 	since time.Time // when the renewal that is under way was due; zero when none is
 	asked time.Time // when the first of waiting began to wait
 
 	failures int  // to sign, one after the other
+	told     bool // its members know that they are nearly due
 	busy     bool // a signer has it
 	dropped  bool // its last member left
 
@@ -50,6 +52,7 @@ type Membership struct {
 	pushing sync.Mutex
 
 	// The schedule's lock guards what follows.
+	onDue      func() // nil: it doesn't want to know
 	group      *group // nil once removed
 	prev, next *Membership
 	sent       int64 // ns since 1970, when the newest token that it was given expires; 0 for none

@@ -48,7 +48,8 @@ func (m *Membership) SetGrant(ctx context.Context, g Grant) error {
 	now := wallNow()
 	s.part(m, errSuperseded)
 	group := s.join(m, g)
-	m.sent = 0 // so that the group's token is pushed to it, whichever that is
+	group.told = true // whoever changes a grant has just thought about it
+	m.sent = 0        // so that the group's token is pushed to it, whichever that is
 	s.plan(group, now)
 	w := s.await(m, true, now)
 	s.mu.Unlock()
@@ -63,6 +64,16 @@ func (m *Membership) SetGrant(ctx context.Context, g Grant) error {
 		return fmt.Errorf("new grant's token: %w", r.err)
 	}
 	return nil
+}
+
+// OnDue has nearlyDue called [ScheduleConfig.Lead] before the membership's next tokens are
+// due, from the schedule's goroutine: it must not block. A token that is signed sooner,
+// because somebody with the same grant or this one with a new grant needs one, isn't
+// told of before.
+func (m *Membership) OnDue(nearlyDue func()) {
+	m.schedule.mu.Lock()
+	defer m.schedule.mu.Unlock()
+	m.onDue = nearlyDue
 }
 
 // Remove takes the membership off the schedule; again is allowed. From the moment

@@ -37,6 +37,10 @@ type ScheduleConfig struct {
 	// counts as expired that much before its exp. Less than TTL - Refresh.
 	VerifierSkew time.Duration
 
+	// Lead is how long before a token is due those memberships are told that want to
+	// be ([Membership.OnDue]). 0 for none; less than 0.9 of Refresh.
+	Lead time.Duration
+
 	Signers int          // goroutines that sign; 0 is GOMAXPROCS
 	Logger  *slog.Logger // told of signatures that fail; nil discards
 	Observe Observer
@@ -83,6 +87,8 @@ func NewSchedule(config ScheduleConfig) (*Schedule, error) {
 		return nil, fmt.Errorf("token schedule: a refresh after %v; it must be less than the TTL of %v, or each token would expire before its successor comes", c.Refresh, c.TTL)
 	case c.VerifierSkew < 0 || c.VerifierSkew >= c.TTL-c.Refresh:
 		return nil, fmt.Errorf("token schedule: a verifier skew of %v; it must be from 0 to less than the %v between refresh and expiry", c.VerifierSkew, c.TTL-c.Refresh)
+	case c.Lead < 0 || float64(c.Lead) >= earliest*float64(c.Refresh):
+		return nil, fmt.Errorf("token schedule: a lead of %v; it must be from 0 to less than %g of the %v after which a token is refreshed", c.Lead, earliest, c.Refresh)
 	case c.Signers < 0:
 		return nil, fmt.Errorf("token schedule: %d signers; give at least 1, or 0 for one a processor", c.Signers)
 	}
@@ -96,7 +102,7 @@ func NewSchedule(config ScheduleConfig) (*Schedule, error) {
 		config: c,
 		wake:   make(chan struct{}, 1),
 		groups: map[string]*group{},
-		due:    heap{lane: laneDue, before: func(a, b *group) bool { return a.due.Before(b.due) }},
+		due:    heap{lane: laneDue, before: func(a, b *group) bool { return a.look.Before(b.look) }},
 		ready:  heap{lane: laneReady, before: func(a, b *group) bool { return a.use.Before(b.use) }},
 		firsts: heap{lane: laneFirst, before: func(a, b *group) bool { return a.asked.Before(b.asked) }},
 	}
@@ -298,6 +304,10 @@ func (s *Schedule) plan(g *group, at time.Time) {
 
 // enqueueDue puts g where the dispatcher finds it.
 func (s *Schedule) enqueueDue(g *group) {
+	g.look = g.due
+	if !g.told {
+		g.look = g.due.Add(-s.config.Lead)
+	}
 	s.due.put(g)
 	if s.due.first() == g {
 		select {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -266,6 +267,8 @@ func TestScheduleConfigThatCannotWorkIsRefused(t *testing.T) {
 		"refresh is TTL":      func(c *ScheduleConfig) { c.Refresh = c.TTL },
 		"skew eats margin":    func(c *ScheduleConfig) { c.VerifierSkew = time.Minute },
 		"negative skew":       func(c *ScheduleConfig) { c.VerifierSkew = -1 },
+		"negative lead":       func(c *ScheduleConfig) { c.Lead = -1 },
+		"lead eats refresh":   func(c *ScheduleConfig) { c.Lead = testRefresh * 9 / 10 },
 		"fewer than 0 signer": func(c *ScheduleConfig) { c.Signers = -1 },
 	} {
 		config := good
@@ -274,4 +277,51 @@ func TestScheduleConfigThatCannotWorkIsRefused(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
+}
+
+func TestMembersThatWantToKnowAreToldALeadBeforeEachToken(t *testing.T) {
+	const lead = 15 * time.Second
+	inBubble(t, ScheduleConfig{Lead: lead}, &fakeMinter{}, func(c *clockwork) {
+		wants, _ := c.add(Grant{User: "ann", Room: "a"})
+		calls := make(chan time.Time, 100)
+		wants.OnDue(func() { calls <- time.Now() })
+		other, _ := c.add(Grant{User: "bob", Room: "a"})
+		c.pass(10 * testRefresh)
+		pushes := wants.received()
+		if len(pushes) < 10 || len(calls) != len(pushes) {
+			t.Fatalf("told %d times of %d tokens", len(calls), len(pushes))
+		}
+		for i := range pushes {
+			if ahead := pushes[i].at.Sub(<-calls); ahead != lead {
+				t.Errorf("told %v before token %d", ahead, i)
+			}
+		}
+		if len(other.received()) < 10 {
+			t.Error("who doesn't want to know gets no tokens")
+		}
+		wants.Remove()
+		c.pass(2 * testRefresh)
+		if len(calls) > 0 {
+			t.Error("told after it was removed")
+		}
+	})
+}
+
+func TestNobodyIsToldOfATokenThatANewGrantNeeds(t *testing.T) {
+	inBubble(t, ScheduleConfig{Lead: 15 * time.Second}, &fakeMinter{}, func(c *clockwork) {
+		p, _ := c.add(Grant{User: "ann", Room: "a"})
+		var told atomic.Int32
+		p.OnDue(func() { told.Add(1) })
+		if err := p.SetGrant(c.t.Context(), Grant{User: "ann", Room: "a", KickUsers: true}); err != nil {
+			t.Fatal(err)
+		}
+		c.pass(time.Second)
+		if n := len(p.received()); n != 1 || told.Load() != 0 {
+			t.Errorf("%d tokens, told %d times", n, told.Load())
+		}
+		c.pass(testRefresh)
+		if n := told.Load(); n != 1 {
+			t.Errorf("told %d times of the next one", n)
+		}
+	})
 }

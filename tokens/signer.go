@@ -23,17 +23,32 @@ func (s *Schedule) dispatch(ctx context.Context) {
 		case <-timer.C:
 		case <-s.wake:
 		}
-		timer.Reset(s.release(wallNow()))
+		wait, tell := s.release(wallNow())
+		timer.Reset(wait)
+		for _, nearlyDue := range tell {
+			nearlyDue()
+		}
 	}
 }
 
-// release makes ready what is due, and returns how long until the next is.
-func (s *Schedule) release(now time.Time) time.Duration {
+// release makes ready what is due. It returns how long until the next is, and whom to
+// tell that they are nearly due.
+func (s *Schedule) release(now time.Time) (wait time.Duration, tell []func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for g := s.due.first(); g != nil; g = s.due.first() {
-		if wait := g.due.Sub(now); wait > 0 {
-			return min(wait, clockStep)
+		if wait := g.look.Sub(now); wait > 0 {
+			return min(wait, clockStep), tell
+		}
+		if !g.told {
+			g.told = true
+			for m := g.members; m != nil; m = m.next {
+				if m.onDue != nil {
+					tell = append(tell, m.onDue)
+				}
+			}
+			s.enqueueDue(g)
+			continue
 		}
 		s.due.remove(g)
 		if g.since.IsZero() {
@@ -45,7 +60,7 @@ func (s *Schedule) release(now time.Time) time.Duration {
 		s.ready.put(g)
 		s.work.Signal()
 	}
-	return clockStep
+	return clockStep, tell
 }
 
 // margin is from when a successor is due, at the latest, to when its
@@ -156,7 +171,7 @@ func (s *Schedule) signed(g *group, token Token, to []*Membership) (_ []*Members
 		}
 	}
 	since = g.since
-	g.token, g.since, g.failures = token, time.Time{}, 0
+	g.token, g.since, g.failures, g.told = token, time.Time{}, 0, false
 	g.use = token.ExpiresAt.Add(-s.config.VerifierSkew)
 	// A minter whose tokens are shorter than the TTL must not keep a signer busy
 	// for one group.
