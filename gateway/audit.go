@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"strings"
 	"time"
+
+	"github.com/roompass/roompass/tokens"
 )
 
 // An act is what somebody did, or wanted to do and was refused: one line of the
@@ -18,6 +20,8 @@ type act struct {
 	By       string        // who did it, where that isn't the member itself: a member's id, or [byOperator]
 	User     string        // whose doing it was; absent: an anonymous person's or the operator's
 	Session  string        // the session that did it; absent: the operator
+	Rights   *tokens.Grant // what the member may do from now on; absent: as before
+	Exposed  time.Time     // when the newest token that the member was given runs out; absent: it goes on
 	AdminKey int           // which of the --admin-key did it, counted from 1; absent: none
 	Result   string        // [resultOK], or the code of the error
 	Status   int           // the HTTP status that was answered; absent on the socket
@@ -27,12 +31,14 @@ type act struct {
 
 const (
 	byOperator = "operator"
+	byApp      = "app"     // by what access says
+	byGateway  = "gateway" // by itself
 	resultOK   = "ok"
 )
 
 // audit writes an act to the log, with the message "audit" and at level info.
 func (s *Server) audit(a act) {
-	attrs := make([]slog.Attr, 0, 11)
+	attrs := make([]slog.Attr, 0, 14)
 	text := func(key, value string) {
 		if value != "" {
 			attrs = append(attrs, slog.String(key, clip(value)))
@@ -50,11 +56,34 @@ func (s *Server) audit(a act) {
 	text("user", a.User)
 	text("session", a.Session)
 	number("admin_key", a.AdminKey)
+	if a.Rights != nil {
+		attrs = append(attrs, slog.Bool("join_hub", a.Rights.JoinHub), slog.Bool("kick_users", a.Rights.KickUsers))
+	}
+	if !a.Exposed.IsZero() {
+		attrs = append(attrs, slog.Int64("exposure_until", a.Exposed.UnixMilli()))
+	}
 	text("result", a.Result)
 	number("status", a.Status)
 	text("remote", a.Remote)
 	attrs = append(attrs, slog.Duration("duration", a.Duration))
 	s.log.LogAttrs(context.Background(), slog.LevelInfo, "audit", attrs...)
+}
+
+// resultOf is what an error is to the audit.
+func resultOf(err error) string {
+	if err == nil {
+		return resultOK
+	}
+	return asRequestError(err).Code
+}
+
+// audit writes down what was decided about a seat's member.
+func (s *seat) audit(action, by string, err error, took time.Duration, more act) {
+	is := s.conn.who()
+	more.Action, more.Room, more.Member, more.By = action, s.room, s.member, by
+	more.User, more.Session, more.Remote = is.person.User, is.session, s.conn.remote
+	more.Result, more.Duration = resultOf(err), took
+	s.conn.server.audit(more)
 }
 
 // clip keeps a name that a stranger chose from filling the log.
@@ -72,10 +101,7 @@ func (c *conn) audit(r request, err error, took time.Duration) {
 	is := c.who()
 	a := act{
 		Action: r.Type, Room: r.Room, User: is.person.User, Session: is.session,
-		Result: resultOK, Remote: c.remote, Duration: took,
-	}
-	if err != nil {
-		a.Result = asRequestError(err).Code
+		Result: resultOf(err), Remote: c.remote, Duration: took,
 	}
 	switch a.Result {
 	case codeBadRequest, codeNotAuthenticated, codeAlreadyAuthenticated:

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/roompass/roompass/gateway/access"
@@ -65,8 +66,10 @@ func (c *conn) auth(ctx context.Context, r request) error {
 	var back []*comeback
 	var refused []removedEvent
 	if resumed {
-		for _, room := range slices.Sorted(maps.Keys(r.Resume.Cursors)) {
-			seat, err := c.comeBack(ctx, room, r.Resume.Cursors[room], r.Resume.Held[room])
+		all := slices.Sorted(maps.Keys(r.Resume.Cursors))
+		answers := c.mayComeBack(ctx, all)
+		for i, room := range all {
+			seat, err := c.comeBack(ctx, room, answers[i], r.Resume.Cursors[room], r.Resume.Held[room])
 			var no *notBack
 			switch {
 			case errors.As(err, &no):
@@ -120,13 +123,58 @@ func (c *conn) identify(ctx context.Context, r request) (_ access.Person, ends t
 	if holds && r.Credential == "" {
 		return owner, ends, true, nil
 	}
-	p, err := c.server.access.Authenticate(ctx, access.Request{
+	asking, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	p, err := c.server.access.Authenticate(asking, access.Request{
 		Reason: access.Connect, Credential: r.Credential, Address: c.remote, Header: c.header,
 	})
 	if holds && err != nil && (errors.Is(err, access.ErrExpired) || !errors.Is(err, access.ErrDenied)) {
 		return owner, ends, true, nil
 	}
+	if p.KickUsers != owner.KickUsers || p.JoinHub != owner.JoinHub {
+		r.Resume.forgetTokens()
+	}
 	return p, c.server.now().Add(c.server.limits.SessionMax), holds && p.User == owner.User, err
+}
+
+// askTimeout bounds how long who comes back waits for access to say who they are,
+// and then for what they may: it leaves time for what follows without an answer.
+const askTimeout = 4 * time.Second
+
+// A permission is what is known of somebody's right to come back to a room.
+type permission struct {
+	access.Admission
+	at    time.Time // when it was given
+	stale bool      // just now nobody can tell
+	err   error
+}
+
+// mayComeBack asks whether the peer may be in rooms again, in all of them at
+// once. Where nobody can tell, what was said last holds for a while.
+func (c *conn) mayComeBack(ctx context.Context, to []string) []permission {
+	answers := make([]permission, len(to))
+	var asking sync.WaitGroup
+	for i, room := range to {
+		asking.Go(func() { answers[i] = c.askBack(ctx, room) })
+	}
+	asking.Wait()
+	return answers
+}
+
+func (c *conn) askBack(ctx context.Context, room string) (a permission) {
+	s, r := c.server, c.asks(access.Resume, room)
+	asking, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	a.at = s.now()
+	a.Admission, a.err = s.admit(asking, r)
+	if a.err == nil || errors.Is(a.err, access.ErrDenied) || s.reviewer == nil {
+		return a
+	}
+	last, at, err := s.lastWord(ctx, r)
+	if err != nil {
+		return a
+	}
+	return permission{Admission: last, at: at, stale: true}
 }
 
 // A comeback is a place that a session has again.
@@ -144,26 +192,30 @@ func (e *notBack) Error() string { return "not back: " + e.reason }
 // comeBack gives a session its place in a room again: unseen by the others while
 // it lingers, and as a new member of the same id after that. held is when the
 // client's own token expires; while that is good nothing is signed.
-func (c *conn) comeBack(ctx context.Context, room string, since rooms.Cursor, held time.Time) (*comeback, error) {
-	if err := checkRoom(room); err != nil {
+func (c *conn) comeBack(ctx context.Context, room string, may permission, since rooms.Cursor, held time.Time) (*comeback, error) {
+	switch {
+	case checkRoom(room) != nil:
 		return nil, &notBack{"room_closed"}
-	}
-	is := c.who()
-	admission, err := c.server.access.Admit(ctx, c.asks(access.Resume, room))
-	if errors.Is(err, access.ErrDenied) {
+	case errors.Is(may.err, access.ErrDenied):
 		return nil, &notBack{string(rooms.ReasonRevoked)}
+	case may.err != nil:
+		return nil, may.err
 	}
-	if err != nil {
-		return nil, err
+	is, s := c.who(), c.newSeat(room)
+	grant := s.permit(may.Grant)
+	if grant.Key() != may.Grant.Key() {
+		held = time.Time{} // it may be from before the operator's rule
 	}
-	grant := admission.Grant
-	s := &seat{conn: c, room: room, member: memberID(is.session, room), grant: grant}
 	var token tokens.Token
+	var err error
 	if s.token, token, err = c.server.schedule.Resume(ctx, grant, held, s.push); err != nil {
 		return nil, err
 	}
 	c.occupy(s)
-	who := rooms.Member{ID: s.member, User: is.person.User, Session: is.session, Data: is.person.Data, JoinedAt: c.server.now()}
+	who := rooms.Member{ID: s.member, User: is.person.User, Session: is.session, Data: is.person.Data, JoinedAt: c.server.now(), Rights: c.server.asRights(may.Grant)}
+	if may.Data != nil {
+		who.Data = may.Data
+	}
 	in, got, err := c.server.rooms.Resume(ctx, room, who, since, s)
 	if errors.Is(err, rooms.ErrNoMember) || errors.Is(err, rooms.ErrNoRoom) {
 		got = rooms.Resumption{Gap: true}
@@ -182,7 +234,13 @@ func (c *conn) comeBack(ctx context.Context, room string, since rooms.Cursor, he
 		}
 		return nil, err
 	}
-	s.in = in
+	if err := s.enter(ctx, in); errors.Is(err, errRevoked) {
+		return nil, &notBack{string(rooms.ReasonRevoked)}
+	}
+	if err := s.renew(ctx, got.Snapshot, who.Rights); err != nil {
+		c.server.log.Debug("renew", "session", is.session, "room", room, "error", err)
+	}
+	s.confirmed(may.at, may.stale)
 	reply := asRoomReply(got.Snapshot, s.member)
 	reply.Gap = got.Gap
 	for _, e := range got.Missed {

@@ -166,16 +166,17 @@ func (c *conn) detach(goodbye bool) {
 	c.seats, c.proofs = nil, nil
 	c.mu.Unlock()
 	for _, s := range seats {
-		s.token.Remove()
-		if s.in == nil {
+		s.release()
+		in := s.membership()
+		if in == nil {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
 		var err error
 		if goodbye || over {
-			err = s.in.Leave(ctx)
+			err = in.Leave(ctx)
 		} else {
-			err = s.in.Suspend(ctx)
+			err = in.Suspend(ctx)
 		}
 		cancel()
 		if err != nil {

@@ -77,23 +77,23 @@ func (c *conn) join(ctx context.Context, r request) error {
 		return err
 	}
 	is := c.who()
-	admission, err := c.server.access.Admit(ctx, c.asks(access.Join, r.Room))
+	allowed := c.server.now()
+	admission, err := c.server.admit(ctx, c.asks(access.Join, r.Room))
 	if err != nil {
 		return err
 	}
-	grant := admission.Grant
-	s := &seat{conn: c, room: r.Room, member: memberID(is.session, r.Room), grant: grant}
+	s := c.newSeat(r.Room)
 	if err := c.checkVacancy(r.Room); err != nil {
 		return err
 	}
 	// The token comes first: a join that fails for want of it is seen by nobody.
-	member, token, err := c.server.schedule.Add(ctx, grant, s.push)
+	member, token, err := c.server.schedule.Add(ctx, s.permit(admission.Grant), s.push)
 	if err != nil {
 		return err
 	}
 	s.token = member
 	c.occupy(s)
-	who := rooms.Member{ID: s.member, User: is.person.User, Session: is.session, Data: r.Data, JoinedAt: c.server.now()}
+	who := rooms.Member{ID: s.member, User: is.person.User, Session: is.session, Data: r.Data, JoinedAt: c.server.now(), Rights: c.server.asRights(admission.Grant)}
 	if r.Data == nil {
 		if who.Data = admission.Data; who.Data == nil {
 			who.Data = is.person.Data
@@ -108,7 +108,10 @@ func (c *conn) join(ctx context.Context, r request) error {
 		c.vacate(s)
 		return err
 	}
-	s.in = in
+	if err := s.enter(ctx, in); err != nil {
+		return err
+	}
+	s.confirmed(allowed, false)
 	reply := asRoomReply(snapshot, s.member)
 	reply.Type, reply.ID = "joined", r.ID
 	wire := asWireToken(token, c.server.now())
@@ -157,7 +160,7 @@ func (c *conn) occupy(s *seat) {
 func (c *conn) seat(room string) (*seat, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s, ok := c.seats[room]; ok && s.in != nil {
+	if s, ok := c.seats[room]; ok && s.membership() != nil {
 		return s, nil
 	}
 	return nil, &requestError{codeNotJoined, "this connection isn't in the room"}
@@ -169,7 +172,7 @@ func (c *conn) leave(ctx context.Context, r request) error {
 		return err
 	}
 	c.vacate(s)
-	if err := s.in.Leave(ctx); err != nil {
+	if err := s.membership().Leave(ctx); err != nil {
 		return err
 	}
 	c.send(encode(leftReply{"left", r.ID, r.Room}))
@@ -187,7 +190,7 @@ func (c *conn) signal(ctx context.Context, r request) error {
 	if r.To == s.member {
 		return badRequest("to is yourself")
 	}
-	if err := s.in.Signal(ctx, r.To, r.Data); err != nil {
+	if err := s.membership().Signal(ctx, r.To, r.Data); err != nil {
 		return err
 	}
 	c.ok(r)
@@ -205,7 +208,7 @@ func (c *conn) update(ctx context.Context, r request) error {
 	if err := c.checkData(r.Data); err != nil {
 		return err
 	}
-	if err := s.in.Update(ctx, r.Data); err != nil {
+	if err := s.membership().Update(ctx, r.Data); err != nil {
 		return err
 	}
 	c.ok(r)
@@ -217,7 +220,7 @@ func (c *conn) kick(ctx context.Context, r request) error {
 	switch {
 	case err != nil:
 		return err
-	case !s.grant.KickUsers:
+	case !s.grant().KickUsers:
 		return &requestError{codeNotAllowed, "your grant doesn't include kick_users"}
 	case r.Member == "":
 		return badRequest("member is missing")

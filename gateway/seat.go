@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"sync"
 
@@ -15,16 +16,20 @@ type seat struct {
 	conn   *conn
 	room   string
 	member string
-	grant  tokens.Grant // the reading goroutine's own
 	token  *tokens.Membership
-	in     rooms.Membership // the reading goroutine's own
+	review *review // nil: access isn't asked again
 
-	mu     sync.Mutex // guards what follows; held while putting into the queue, so that order stays
-	begun  bool       // the client knows: joined or welcome is in the queue
-	at     mark       // where
-	held   []frame
-	newest tokens.Token
-	gone   rooms.Reason // removed before it began
+	granting sync.Mutex // held while the grant changes: one decision after the other
+
+	mu      sync.Mutex   // guards what follows; held while putting into the queue, so that order stays
+	said    tokens.Grant // what access said last
+	granted tokens.Grant // that, with the operator's rules over it
+	in      rooms.Membership
+	begun   bool // the client knows: joined or welcome is in the queue
+	at      mark // where
+	held    []frame
+	newest  tokens.Token
+	gone    rooms.Reason // removed before it began
 }
 
 // Deliver implements [rooms.Follower].
@@ -34,7 +39,7 @@ func (s *seat) Deliver(e *rooms.Entry) {
 	switch {
 	case own && s.begun:
 		s.mu.Unlock()
-		s.conn.removed(s, e.Reason)
+		s.conn.removed(s, string(e.Reason), CloseForbidden)
 		return
 	case own:
 		s.gone = e.Reason
@@ -86,8 +91,38 @@ func (s *seat) begin(at mark, told tokens.Token) {
 	gone := s.gone
 	s.mu.Unlock()
 	if gone != "" {
-		s.conn.removed(s, gone)
+		s.conn.removed(s, string(gone), CloseForbidden)
 	}
+}
+
+// newSeat is a place in a room that the connection hasn't taken yet.
+func (c *conn) newSeat(room string) *seat {
+	s := &seat{conn: c, room: room, member: memberID(c.who().session, room)}
+	if c.server.reviewer != nil {
+		s.review = &review{seat: s}
+	}
+	return s
+}
+
+// enter notes the seat's place in the room's log. What the operator decided since
+// access was asked counts: then nobody has come in.
+func (s *seat) enter(ctx context.Context, in rooms.Membership) error {
+	s.mu.Lock()
+	s.in = in
+	s.mu.Unlock()
+	if !s.verdict().Revoked {
+		return s.regrant(ctx, nil, byOperator)
+	}
+	s.conn.vacate(s)
+	_ = s.leave(ctx) // if it can't be told, the rooms go on trying
+	return errRevoked
+}
+
+// membership is the seat's place in the room's log; nil: it has none yet.
+func (s *seat) membership() rooms.Membership {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.in
 }
 
 // vacate takes a seat off the connection, and off the schedule: no token will
@@ -99,20 +134,30 @@ func (c *conn) vacate(s *seat) bool {
 		delete(c.seats, s.room)
 	}
 	c.mu.Unlock()
-	s.token.Remove()
+	s.release()
 	return had
 }
 
-// removed ends a place that somebody else ended. It is called with the room's lock held.
-func (c *conn) removed(s *seat, why rooms.Reason) {
+// release ends what is done for a seat from time to time: no token is pushed to
+// it, and nobody is asked about it.
+func (s *seat) release() {
+	if s.review != nil {
+		s.review.end()
+	}
+	s.token.Remove()
+}
+
+// removed ends a place that somebody else ended, and the connection with code
+// where it was the last. It is called with the room's lock held.
+func (c *conn) removed(s *seat, why string, code CloseCode) {
 	if !c.vacate(s) {
 		return
 	}
-	c.send(encode(removedEvent{"removed", s.room, string(why)}))
+	c.send(encode(removedEvent{"removed", s.room, why}))
 	c.mu.Lock()
 	last := len(c.seats) == 0
 	c.mu.Unlock()
 	if last {
-		c.close(CloseForbidden, string(why))
+		c.close(code, why)
 	}
 }

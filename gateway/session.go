@@ -34,7 +34,7 @@ func (c *conn) endSession() {
 		return
 	}
 	for _, s := range c.allSeats() {
-		s.token.Remove()
+		s.release()
 	}
 	c.close(CloseUnauthenticated, "the session is over: authenticate anew")
 }
@@ -58,7 +58,7 @@ func (c *conn) proveAgain(ctx context.Context, r request) error {
 	is := c.server.identity(before.session, person, r.Credential)
 	grants := map[*seat]*tokens.Grant{} // nil: not allowed any more
 	for _, s := range c.allSeats() {
-		admission, err := c.server.access.Admit(ctx, c.asksAs(is, access.Refresh, s.room))
+		admission, err := c.server.admit(ctx, c.asksAs(is, access.Refresh, s.room))
 		switch {
 		case err == nil:
 			grants[s] = &admission.Grant
@@ -74,37 +74,17 @@ func (c *conn) proveAgain(ctx context.Context, r request) error {
 	c.ends.Store(ends.Unix())
 	c.send(encode(provenReply{"ok", r.ID, c.server.sealer.seal(is.session, person, ends), ends.Sub(now).Milliseconds()}))
 	for s, grant := range grants {
-		c.regrant(ctx, s, grant)
+		var err error
+		if grant == nil {
+			err = s.deny(ctx, byApp)
+		} else {
+			err = s.regrant(ctx, grant, byApp)
+		}
+		if err != nil {
+			c.server.log.Debug("regrant", "session", is.session, "room", s.room, "error", err)
+		}
 	}
 	return nil
-}
-
-// regrant gives a seat its new grant, and the token for that at once; or ends it.
-func (c *conn) regrant(ctx context.Context, s *seat, grant *tokens.Grant) {
-	var err error
-	switch {
-	case grant == nil:
-		err = c.revoke(ctx, s)
-	case grant.Key() != s.grant.Key():
-		s.grant = *grant
-		// If it can't be signed just now, the schedule goes on trying.
-		err = s.token.SetGrant(ctx, *grant)
-	}
-	if err != nil {
-		c.server.log.Debug("regrant", "session", c.who().session, "room", s.room, "error", err)
-	}
-}
-
-// revoke ends a place for good. While the rooms' shared view is out of reach
-// nobody can be put out, but everybody can leave.
-func (c *conn) revoke(ctx context.Context, s *seat) error {
-	err := c.server.rooms.Remove(ctx, s.room, s.member, rooms.ReasonRevoked)
-	if !errors.Is(err, rooms.ErrUnavailable) {
-		return err
-	}
-	err = s.in.Leave(ctx)
-	c.removed(s, rooms.ReasonRevoked)
-	return err
 }
 
 // allSeats returns the connection's places.

@@ -56,6 +56,7 @@ type Membership struct {
 	group      *group // nil once removed
 	prev, next *Membership
 	sent       int64 // ns since 1970, when the newest token that it was given expires; 0 for none
+	expires    int64 // the same of the last of all that it was given, whichever the grant
 	delivered  int64 // the same of the newest that it is proven to hold
 	lapsed     bool  // the lapse of that one is counted
 }
@@ -67,6 +68,12 @@ func (g *group) link(m *Membership) {
 		g.members.prev = m
 	}
 	g.members = m
+}
+
+// give notes that m is given a token that expires then, in ns since 1970.
+func (m *Membership) give(expires int64) {
+	m.sent = expires
+	m.expires = max(m.expires, expires)
 }
 
 // unlink ends m's being a member of its group.

@@ -3,6 +3,7 @@ package tokens
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
 // Delivered says that the peer is proven to hold t. The watchdog counts by the
@@ -64,6 +65,17 @@ func (m *Membership) SetGrant(ctx context.Context, g Grant) error {
 		return fmt.Errorf("new grant's token: %w", r.err)
 	}
 	return nil
+}
+
+// Expires is when the last of all tokens runs out that the membership was given, or
+// said that it holds; zero where there is none.
+func (m *Membership) Expires() time.Time {
+	m.schedule.mu.Lock()
+	defer m.schedule.mu.Unlock()
+	if m.expires == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, m.expires)
 }
 
 // OnDue has nearlyDue called [ScheduleConfig.Lead] before the membership's next tokens are

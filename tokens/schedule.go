@@ -180,14 +180,14 @@ func (s *Schedule) Resume(ctx context.Context, g Grant, expiresAt time.Time, pus
 	group := s.join(m, g)
 	s.count++
 	if expiresAt.Sub(now) > s.config.TTL-s.config.Refresh {
-		m.sent = expiresAt.UnixNano()
+		m.give(expiresAt.UnixNano())
 		s.prove(m, expiresAt)
 		s.hold(group, expiresAt)
 		s.mu.Unlock()
 		return m, Token{}, nil
 	}
 	if s.fresh(group, now) {
-		m.sent = group.token.ExpiresAt.UnixNano()
+		m.give(group.token.ExpiresAt.UnixNano())
 		token := group.token
 		s.mu.Unlock()
 		return m, token, nil

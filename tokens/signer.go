@@ -160,13 +160,13 @@ func (s *Schedule) signed(g *group, token Token, to []*Membership) (_ []*Members
 			pushed = append(pushed, w)
 			continue
 		}
-		w.member.sent = expires
+		w.member.give(expires)
 		w.done <- result{token: token}
 	}
 	g.waiting = nil
 	for m := g.members; m != nil; m = m.next {
 		if m.sent < expires {
-			m.sent = expires
+			m.give(expires)
 			to = append(to, m)
 		}
 	}
