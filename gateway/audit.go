@@ -31,7 +31,7 @@ type act struct {
 
 const (
 	byOperator = "operator"
-	byApp      = "app"     // by what access says
+	byAccess   = "app"     // by what access says
 	byGateway  = "gateway" // by itself
 	resultOK   = "ok"
 )
@@ -109,12 +109,16 @@ func (c *conn) audit(r request, err error, took time.Duration) {
 	}
 	switch r.Type {
 	case "auth":
-		if err == nil && is.session != "" {
-			return // who came in isn't anywhere yet: what counts is the join
-		}
-		if err == nil { // closed instead
-			if a.Result = codeNotAuthenticated; c.closedWith() == CloseTryLater {
-				a.Result = codeUnavailable
+		switch c.closedWith() {
+		case CloseUnauthenticated:
+			a.Result = codeNotAuthenticated
+		case CloseForbidden:
+			a.Result = codeNotAllowed
+		case CloseTryLater:
+			a.Result = codeUnavailable
+		default:
+			if err == nil {
+				return // who came in isn't anywhere yet: what counts is the join
 			}
 		}
 		a.Room = ""

@@ -52,6 +52,10 @@ func (c *conn) auth(ctx context.Context, r request) error {
 	if before := c.server.conns.claim(is.session, c); before != nil {
 		before.close(CloseTakenOver, "the session was resumed on another socket")
 	}
+	if c.server.rules.On(person.User, "", "").Revoked {
+		c.close(CloseForbidden, string(rooms.ReasonRevoked))
+		return nil
+	}
 	_ = c.wire.SetReadDeadline(time.Time{})
 	c.uncount()
 	c.offered = ""

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/roompass/roompass/gateway/access"
+	"github.com/roompass/roompass/gateway/policy"
 	"github.com/roompass/roompass/rooms"
 	"github.com/roompass/roompass/tokens"
 )
@@ -22,6 +23,7 @@ type Config struct {
 	Issuer *tokens.Issuer  // signs with the same keys
 	Rooms  rooms.Rooms     // made with [Prepare]
 	Access access.Control
+	Rules  policy.Rules // the operator's; nil: kept in this process alone
 
 	TokenTTL     time.Duration // from iat to exp; 5 min
 	TokenRefresh time.Duration // a new token at the latest so long after the last; 4 min

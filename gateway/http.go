@@ -157,11 +157,12 @@ func (s *Server) mint(ctx context.Context, credential, room, address string) (to
 		return tokens.Token{}, err
 	}
 	request.Reason, request.Person, request.Room = access.Token, person, room
-	admission, err := s.access.Admit(ctx, request)
+	admission, err := s.admit(ctx, request)
 	if err != nil {
 		return tokens.Token{}, err
 	}
-	member, token, err := s.schedule.Add(ctx, admission.Grant, func(tokens.Token) {})
+	grant := ruled(admission.Grant, s.rules.On(person.User, "", room))
+	member, token, err := s.schedule.Add(ctx, grant, func(tokens.Token) {})
 	if err != nil {
 		return tokens.Token{}, err
 	}

@@ -98,9 +98,9 @@ func (r *review) settle(ctx context.Context) (again time.Duration) {
 		r.mu.Lock()
 		r.allowed = server.now()
 		r.mu.Unlock()
-		err = s.regrant(ctx, &answer.Grant, byApp)
+		err = s.regrant(ctx, &answer.Grant, byAccess)
 	case errors.Is(err, access.ErrDenied):
-		err = s.deny(ctx, byApp)
+		err = s.deny(ctx, byAccess)
 	default:
 		return r.unanswered(ctx, err)
 	}

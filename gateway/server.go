@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/roompass/roompass/gateway/access"
+	"github.com/roompass/roompass/gateway/policy"
 	"github.com/roompass/roompass/rooms"
 	"github.com/roompass/roompass/tokens"
 )
@@ -24,6 +25,7 @@ type Server struct {
 	rooms    rooms.Rooms
 	access   access.Control
 	reviewer access.Reviewer // access, where it wants to be asked again; else nil
+	rules    policy.Rules
 	sealer   sealer
 	limits   Limits
 	origins  map[string]bool
@@ -36,6 +38,7 @@ type Server struct {
 	addresses *addresses
 	metrics   *metrics
 	running   sync.WaitGroup // readers and writers
+	tasks     *tasks         // all other goroutines
 	ready     atomic.Bool    // Run runs
 	draining  atomic.Bool    // no new sockets
 }
@@ -55,14 +58,21 @@ func New(cfg Config) (*Server, error) {
 	if cfg.TimeNow == nil {
 		cfg.TimeNow = time.Now
 	}
+	if cfg.Rules == nil {
+		cfg.Rules = policy.NewLocal(cfg.TimeNow)
+	}
 	s := &Server{
 		keys: cfg.Keys, rooms: cfg.Rooms, access: cfg.Access, limits: limits,
 		sealer:  sealer{cfg.Keys},
 		origins: map[string]bool{}, client: cfg.Client, admins: cfg.AdminKeys,
 		log: cfg.Logger.With("pod", cfg.Pod), now: cfg.TimeNow,
 		addresses: newAddresses(limits.Unauthenticated),
+		rules:     cfg.Rules, tasks: newTasks(),
 	}
-	s.reviewer, _ = cfg.Access.(access.Reviewer)
+	lead := time.Duration(0)
+	if s.reviewer, _ = cfg.Access.(access.Reviewer); s.reviewer != nil {
+		lead = reviewLead(cfg.TokenRefresh)
+	}
 	for _, text := range cfg.Origins {
 		origin, err := ParseOrigin(text)
 		if err != nil {
@@ -77,7 +87,7 @@ func New(cfg Config) (*Server, error) {
 	var err error
 	s.schedule, err = tokens.NewSchedule(tokens.ScheduleConfig{
 		Minter: cfg.Issuer, TTL: cfg.TokenTTL, Refresh: cfg.TokenRefresh, VerifierSkew: cfg.VerifierSkew,
-		Signers: cfg.Signers, Logger: s.log,
+		Lead: lead, Signers: cfg.Signers, Logger: s.log,
 		Observe: tokens.Observer{
 			Signed: func(d time.Duration, err error) {
 				s.metrics.sign.Observe(d.Seconds())
@@ -99,6 +109,7 @@ func New(cfg Config) (*Server, error) {
 	// come back within the margin.
 	margin := cfg.TokenTTL - cfg.TokenRefresh - cfg.VerifierSkew
 	s.conns = newRegistry(limits.Ping, min(limits.Pong, margin/2))
+	s.rules.Follow(s.obey)
 	return s, nil
 }
 
@@ -114,6 +125,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.draining.Store(true)
 	s.ready.Store(false)
 	s.closeAll()
+	s.tasks.end()
 	err := group.Wait()
 	if errors.Is(err, context.Canceled) {
 		return nil

@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"github.com/roompass/roompass/gateway/access"
-	"github.com/roompass/roompass/rooms"
 	"github.com/roompass/roompass/tokens"
 )
 
@@ -76,9 +75,9 @@ func (c *conn) proveAgain(ctx context.Context, r request) error {
 	for s, grant := range grants {
 		var err error
 		if grant == nil {
-			err = s.deny(ctx, byApp)
+			err = s.deny(ctx, byAccess)
 		} else {
-			err = s.regrant(ctx, grant, byApp)
+			err = s.regrant(ctx, grant, byAccess)
 		}
 		if err != nil {
 			c.server.log.Debug("regrant", "session", is.session, "room", s.room, "error", err)
