@@ -5,8 +5,6 @@ import (
 	"log/slog"
 	"strings"
 	"time"
-
-	"github.com/roompass/roompass/tokens"
 )
 
 // An act is what somebody did, or wanted to do and was refused: one line of the
@@ -20,14 +18,18 @@ type act struct {
 	By       string        // who did it, where that isn't the member itself: a member's id, or [byOperator]
 	User     string        // whose doing it was; absent: an anonymous person's or the operator's
 	Session  string        // the session that did it; absent: the operator
-	Rights   *tokens.Grant // what the member may do from now on; absent: as before
+	Rights   rightsChange  // what the member may do from now on; absent: as before
 	Exposed  time.Time     // when the newest token that the member was given runs out; absent: it goes on
+	Subject  string        // the user whom the operator decided about; absent: nobody, or an anonymous person
 	AdminKey int           // which of the --admin-key did it, counted from 1; absent: none
 	Result   string        // [resultOK], or the code of the error
 	Status   int           // the HTTP status that was answered; absent on the socket
 	Remote   string        // address that it came from, without the port
 	Duration time.Duration // from the request to the answer
 }
+
+// A rightsChange is what somebody may do from now on, where it was decided.
+type rightsChange struct{ joinHub, kickUsers *bool }
 
 const (
 	byOperator = "operator"
@@ -55,9 +57,12 @@ func (s *Server) audit(a act) {
 	text("by", a.By)
 	text("user", a.User)
 	text("session", a.Session)
+	text("subject", a.Subject)
 	number("admin_key", a.AdminKey)
-	if a.Rights != nil {
-		attrs = append(attrs, slog.Bool("join_hub", a.Rights.JoinHub), slog.Bool("kick_users", a.Rights.KickUsers))
+	for key, value := range map[string]*bool{"join_hub": a.Rights.joinHub, "kick_users": a.Rights.kickUsers} {
+		if value != nil {
+			attrs = append(attrs, slog.Bool(key, *value))
+		}
 	}
 	if !a.Exposed.IsZero() {
 		attrs = append(attrs, slog.Int64("exposure_until", a.Exposed.UnixMilli()))

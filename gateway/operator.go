@@ -45,9 +45,16 @@ func (s *Server) operations() []operation {
 		{"GET /v1/rooms", "list_rooms", scopeRead, s.listRooms},
 		{"GET /v1/rooms/{room}", "read_room", scopeRead, s.readRoom},
 		{"DELETE /v1/rooms/{room}/members/{member}", "kick", scopeWrite, s.kickMember},
+		{"PATCH /v1/rooms/{room}/members/{member}", "change_rights", scopeWrite, s.changeMember},
+		{"GET /v1/revocations", "list_revocations", scopeRead, s.listRevocations},
+		{"POST /v1/revocations", "revoke", scopeWrite, s.revokeUser},
+		{"DELETE /v1/revocations/{revocation}", "lift_revocation", scopeWrite, s.liftRevocation},
 	}
 	if to, ok := s.rooms.(rooms.Announcer); ok {
 		all = append(all, operation{"POST /v1/rooms/{room}/signal", "signal", scopeWrite, s.signalFrom(to)})
+	}
+	if cluster, ok := s.rooms.(rooms.Cluster); ok {
+		all = append(all, operation{"GET /v1/pods", "list_pods", scopeRead, s.listPods(cluster)})
 	}
 	return all
 }

@@ -375,7 +375,7 @@ func TestOperatorAsksForWhatIsNotThere(t *testing.T) {
 			{"POST", "/v1/rooms", "", 401, "GET, HEAD"},
 			{"OPTIONS", "/v1/rooms", "", 401, "GET, HEAD"},
 			{"PUT", "/v1/rooms/r", writeKey, 405, "GET, HEAD"},
-			{"GET", "/v1/rooms/r/members/m", writeKey, 405, "DELETE"},
+			{"GET", "/v1/rooms/r/members/m", writeKey, 405, "DELETE, PATCH"},
 			{"GET", "/v1/rooms/r/signal", writeKey, 405, "POST"},
 			{"POST", "/livez", "", 405, "GET, HEAD"},
 		} {

@@ -14,6 +14,7 @@ const (
 	codeCrossSite        = "cross_site"
 	codeMethodNotAllowed = "method_not_allowed"
 	codeNoAdminKey       = "no_admin_key"
+	codeNoSuchRevocation = "no_such_revocation"
 	codeNoSuchRoom       = "no_such_room"
 	codeNotFound         = "not_found"
 )
@@ -57,7 +58,7 @@ func statusOf(code string) int {
 		return http.StatusUnauthorized
 	case codeNotAllowed, codeNoAdminKey, codeCrossSite:
 		return http.StatusForbidden
-	case codeNoSuchRoom, codeNoSuchMember, codeNotFound:
+	case codeNoSuchRoom, codeNoSuchMember, codeNoSuchRevocation, codeNotFound:
 		return http.StatusNotFound
 	case codeMethodNotAllowed:
 		return http.StatusMethodNotAllowed

@@ -82,7 +82,7 @@ func (s *seat) regrant(ctx context.Context, said *tokens.Grant, by string) error
 	began := s.conn.server.now()
 	// If it can't be signed just now, the schedule goes on trying.
 	err := s.token.SetGrant(ctx, now)
-	s.audit("grant", by, err, s.conn.server.now().Sub(began), act{Rights: &now})
+	s.audit("grant", by, err, s.conn.server.now().Sub(began), act{Rights: rightsChange{&now.JoinHub, &now.KickUsers}})
 	return errors.Join(kept, err)
 }
 

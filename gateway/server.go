@@ -27,6 +27,8 @@ type Server struct {
 	reviewer access.Reviewer // access, where it wants to be asked again; else nil
 	rules    policy.Rules
 	sealer   sealer
+	pod      string
+	ttl      time.Duration // of tokens
 	limits   Limits
 	origins  map[string]bool
 	client   []byte
@@ -62,7 +64,7 @@ func New(cfg Config) (*Server, error) {
 		cfg.Rules = policy.NewLocal(cfg.TimeNow)
 	}
 	s := &Server{
-		keys: cfg.Keys, rooms: cfg.Rooms, access: cfg.Access, limits: limits,
+		keys: cfg.Keys, rooms: cfg.Rooms, access: cfg.Access, limits: limits, pod: cfg.Pod, ttl: cfg.TokenTTL,
 		sealer:  sealer{cfg.Keys},
 		origins: map[string]bool{}, client: cfg.Client, admins: cfg.AdminKeys,
 		log: cfg.Logger.With("pod", cfg.Pod), now: cfg.TimeNow,
@@ -110,6 +112,9 @@ func New(cfg Config) (*Server, error) {
 	margin := cfg.TokenTTL - cfg.TokenRefresh - cfg.VerifierSkew
 	s.conns = newRegistry(limits.Ping, min(limits.Pong, margin/2))
 	s.rules.Follow(s.obey)
+	if cluster, ok := s.rooms.(rooms.Cluster); ok {
+		cluster.Report(s.report)
+	}
 	return s, nil
 }
 

@@ -120,13 +120,13 @@ type Reviewer interface {
 	Headers() []string
 }
 
-// longestUser is the longest user id, in bytes.
-const longestUser = 256
+// LongestUser is the longest user id, in bytes.
+const LongestUser = 256
 
 // checkUser says what keeps text from being a user id; "" is nothing.
 func checkUser(text string) (wrong string) {
-	if len(text) > longestUser {
-		return "is longer than " + strconv.Itoa(longestUser) + " bytes"
+	if len(text) > LongestUser {
+		return "is longer than " + strconv.Itoa(LongestUser) + " bytes"
 	}
 	if !utf8.ValidString(text) {
 		return "is not UTF-8"
