@@ -324,3 +324,11 @@ func get(handler http.Handler, r *http.Request) (int, string, http.Header) {
 func (p *pod) operator() http.Handler {
 	return described(p.t, p.server.Operator(promhttp.HandlerFor(p.registry, promhttp.HandlerOpts{})))
 }
+
+func asMessage(t *testing.T, text string) (m message) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(text), &m); err != nil {
+		t.Errorf("%q: %v", text, err)
+	}
+	return m
+}
