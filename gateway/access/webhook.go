@@ -58,7 +58,7 @@ type WebhookConfig struct {
 
 	Timeout     time.Duration // of one attempt, with the reading of its answer; 0 is 3 s
 	DataBytes   int           // of an answer's data; 0 is 4 KiB
-	Concurrency int           // requests at a time; the others wait. 0 is 128
+	Concurrency int           // questions at a time; the others wait. 0 is 128
 
 	Transport http.RoundTripper // nil: one of its own
 	Logger    *slog.Logger      // told when the app isn't asked for a while; nil discards

@@ -44,8 +44,14 @@ type givenUp struct{ why error }
 func (g givenUp) Error() string { return "the app's answer was not waited for: " + g.why.Error() }
 func (g givenUp) Unwrap() error { return g.why }
 
-// try makes attempts until there is an answer, or another one can't help.
+// try makes attempts, when it is q's turn, until there is an answer or another one
+// can't help. The turn is over after the last: behind a crowd's first attempts
+// nobody would find out for long that the app hangs.
 func (w *Webhook) try(ctx context.Context, r Request, q question) (answer, error) {
+	if err := w.slots.Acquire(ctx, 1); err != nil {
+		return answer{}, givenUp{err}
+	}
+	defer w.slots.Release(1)
 	between := newPauses(ctx)
 	var last *unanswered
 	a, err := backoff.Retry(ctx, func() (answer, error) {
@@ -66,12 +72,8 @@ func (w *Webhook) try(ctx context.Context, r Request, q question) (answer, error
 	}
 }
 
-// attempt asks once, when it is its turn.
+// attempt asks once.
 func (w *Webhook) attempt(ctx context.Context, r Request, q question) (answer, error) {
-	if err := w.slots.Acquire(ctx, 1); err != nil {
-		return answer{}, givenUp{err}
-	}
-	defer w.slots.Release(1)
 	// Those who waited for their turn, or to try again, don't go on knocking.
 	if w.circuit.State() == gobreaker.StateOpen {
 		return answer{}, ErrCircuitOpen
