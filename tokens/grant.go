@@ -63,8 +63,9 @@ func (g Grant) Key() string {
 	return b.String()
 }
 
-// validate returns [ErrInvalidGrant] or [ErrReservedClaim], wrapped.
-func (g Grant) validate() error {
+// Validate says what keeps g from being signed: it returns [ErrInvalidGrant] or
+// [ErrReservedClaim], wrapped.
+func (g Grant) Validate() error {
 	if g.Room == "" {
 		return fmt.Errorf("%w: no room", ErrInvalidGrant)
 	}

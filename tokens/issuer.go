@@ -54,7 +54,7 @@ func NewIssuer(config IssuerConfig) (*Issuer, error) {
 // [ErrReservedClaim], wrapped, for a grant that can't be signed, and the
 // signer's error where signing fails.
 func (i *Issuer) Mint(g Grant) (Token, error) {
-	if err := g.validate(); err != nil {
+	if err := g.Validate(); err != nil {
 		return Token{}, err
 	}
 	id, err := uuid.NewRandom()

@@ -33,7 +33,7 @@ func (m *Membership) Delivered(t Token) {
 // can be signed: ctx's, the signer's, [ErrRemoved], [ErrStopped], or that a later
 // SetGrant took this one's place.
 func (m *Membership) SetGrant(ctx context.Context, g Grant) error {
-	if err := g.validate(); err != nil {
+	if err := g.Validate(); err != nil {
 		return err
 	}
 	s := m.schedule

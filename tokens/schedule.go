@@ -163,7 +163,7 @@ func (s *Schedule) Add(ctx context.Context, g Grant, push func(Token)) (*Members
 // than the margin, TTL - Refresh, then nothing is signed: the token returned is
 // zero, and the next push is scheduled by expiresAt.
 func (s *Schedule) Resume(ctx context.Context, g Grant, expiresAt time.Time, push func(Token)) (*Membership, Token, error) {
-	if err := g.validate(); err != nil {
+	if err := g.Validate(); err != nil {
 		return nil, Token{}, err
 	}
 	now := wallNow()
