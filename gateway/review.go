@@ -71,6 +71,9 @@ func (r *review) ask() {
 	if r.asking || r.over {
 		return
 	}
+	if r.again != nil {
+		r.again.Stop() // this is the question that it waits for
+	}
 	r.asking = r.seat.conn.server.tasks.spawn(func(ctx context.Context) {
 		rest := r.settle(ctx)
 		r.mu.Lock()
