@@ -27,7 +27,7 @@ type conn struct {
 	wire    *wire
 	limiter *rate.Limiter
 	slot    int    // in the registry's ring, which owns it
-	remote  string // the peer's address, without a port
+	remote  string // the client's address, without a port
 	out     queue
 	busy    atomic.Bool // a request is being done, so that pongs wait for us
 

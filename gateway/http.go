@@ -100,7 +100,7 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusServiceUnavailable, "this pod is going away: try again for another one")
 		return
 	}
-	address := addressOf(r)
+	address := s.proxies.client(r)
 	if !s.addresses.acquire(address) {
 		refuse(w, http.StatusTooManyRequests, "too many requests from this address at once")
 		return

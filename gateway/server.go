@@ -27,6 +27,7 @@ type Server struct {
 	sealer   sealer
 	limits   Limits
 	origins  map[string]bool
+	proxies  proxies
 	client   []byte
 	admins   []AdminKey
 	log      *slog.Logger
@@ -70,11 +71,14 @@ func New(cfg Config) (*Server, error) {
 		}
 		s.origins[origin] = true
 	}
+	var err error
+	if s.proxies, err = parseProxies(cfg.TrustedProxies); err != nil {
+		return nil, err
+	}
 	if err := checkAdminKeys(cfg.AdminKeys); err != nil {
 		return nil, err
 	}
 	s.metrics = newMetrics(s, cfg.TokenTTL, cfg.Registry)
-	var err error
 	s.schedule, err = tokens.NewSchedule(tokens.ScheduleConfig{
 		Minter: cfg.Issuer, TTL: cfg.TokenTTL, Refresh: cfg.TokenRefresh, VerifierSkew: cfg.VerifierSkew,
 		Signers: cfg.Signers, Logger: s.log,

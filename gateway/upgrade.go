@@ -39,7 +39,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	address := addressOf(r)
+	address := s.proxies.client(r)
 	if !s.addresses.acquire(address) {
 		w.Header().Set("Retry-After", "5")
 		refuse(w, http.StatusTooManyRequests, "too many sockets from this address wait for their auth")

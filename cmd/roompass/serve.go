@@ -55,6 +55,8 @@ type ServeCmd struct {
 	InsecureOpen   bool          `help:"Allow open access on an address that others reach."`
 	Origin         []string      `help:"Origin that pages may connect from, beside the gateway's own; repeatable." placeholder:"https://APP"`
 
+	TrustedProxy []string `help:"Proxy in front, by address or network: its X-Forwarded-For says where clients are; repeatable." placeholder:"CIDR"`
+
 	Linger time.Duration  `default:"15s" help:"How long a member whose socket dropped stays in its rooms."`
 	Drain  *time.Duration `help:"How long clients get to move away at SIGTERM: 30s, with --dev 1s." placeholder:"30s"`
 	PodID  string         `help:"This process's name, which no other may have; the host's name where it is not given, with --redis made unique."`
@@ -115,7 +117,7 @@ func (c *ServeCmd) Run(ctx context.Context, std stdio) error {
 		Keys: keys, Issuer: issuer, Rooms: store, Access: control,
 		TokenTTL: c.TokenTTL, TokenRefresh: c.TokenRefresh, VerifierSkew: c.VerifierSkew, Signers: c.Signers,
 		Pod: c.PodID, Origins: c.Origin, Client: web.Client(), Logger: log, Registry: registry,
-		AdminKeys: admins,
+		AdminKeys: admins, TrustedProxies: c.TrustedProxy,
 		Limits: gateway.Limits{
 			MessageBytes: c.MaxMessageBytes, DataBytes: c.MaxDataBytes, Rooms: c.MaxRooms,
 			MessageRate: c.MessageRate, MessageBurst: c.MessageBurst, Unauthenticated: c.MaxUnauthenticated,
