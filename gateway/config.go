@@ -30,6 +30,7 @@ type Config struct {
 
 	Pod     string   // this process's name in logs
 	Origins []string // scheme://host[:port] that pages may come from, beside our own
+	Cookie  string   // its value in the upgrade is a credential, and then only Origins may connect; "" is none
 	Client  []byte   // client.js
 
 	// TrustedProxies are networks and addresses of proxies in front, whose

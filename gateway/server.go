@@ -27,6 +27,8 @@ type Server struct {
 	sealer   sealer
 	limits   Limits
 	origins  map[string]bool
+	cookie   string // "" is none
+	ambient  bool   // browsers prove by themselves who somebody is
 	proxies  proxies
 	client   []byte
 	admins   []AdminKey
@@ -70,6 +72,9 @@ func New(cfg Config) (*Server, error) {
 			return nil, fmt.Errorf("--origin: %w", err)
 		}
 		s.origins[origin] = true
+	}
+	if err := s.takeCookie(cfg.Cookie); err != nil {
+		return nil, err
 	}
 	var err error
 	if s.proxies, err = parseProxies(cfg.TrustedProxies); err != nil {
