@@ -22,7 +22,7 @@ func (c *conn) auth(ctx context.Context, r request) error {
 	}
 	if r.Credential == "" {
 		r.Credential = c.offered
-	} else if c.offered != "" && c.offered != r.Credential {
+	} else if c.offered != "" && !c.ambient && c.offered != r.Credential {
 		return badRequest("the credential isn't the one of the " + bearerPrefix + " subprotocol: send one of them")
 	}
 	if r.Resume != nil && len(r.Resume.Cursors) > c.server.limits.Rooms {

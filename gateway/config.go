@@ -32,8 +32,14 @@ type Config struct {
 
 	Pod     string   // this process's name in logs
 	Origins []string // scheme://host[:port] that pages may come from, beside our own
+	Cookie  string   // its value in the upgrade is a credential, and then only Origins may connect; "" is none
 	Client  []byte   // client.js
-	Limits  Limits
+
+	// TrustedProxies are networks and addresses of proxies in front, whose
+	// X-Forwarded-For says where a request is from.
+	TrustedProxies []string
+
+	Limits Limits
 
 	AdminKeys []AdminKey // open the operator's API; none: it answers that it is off
 

@@ -27,12 +27,13 @@ type conn struct {
 	wire    *wire
 	limiter *rate.Limiter
 	slot    int    // in the registry's ring, which owns it
-	remote  string // the peer's address, without a port
+	remote  string // the client's address, without a port
 	out     queue
 	busy    atomic.Bool // a request is being done, so that pongs wait for us
 
 	counted bool        // among its address's unauthenticated sockets; the reading goroutine's own
 	offered string      // the upgrade's own credential, until auth; the reading goroutine's own
+	ambient bool        // offered, if at all, in a cookie, which a page can't help sending
 	header  http.Header // of the upgrade, what is asked about again; nil: nothing
 	is      atomic.Pointer[identity]
 	ends    atomic.Int64 // Unix seconds when the session does; 0 until authenticated

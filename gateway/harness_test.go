@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -92,9 +93,18 @@ func startPod(t *testing.T, ctx context.Context, change func(*Config)) (*pod, fu
 type pipes struct {
 	conns  chan net.Conn
 	closed chan struct{}
+	from   string // the address and port of who dials; "" is none
 }
 
-func newPipes() *pipes { return &pipes{make(chan net.Conn), make(chan struct{})} }
+func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), closed: make(chan struct{})} }
+
+// addressed is a pipe from an address.
+type addressed struct {
+	net.Conn
+	from net.Addr
+}
+
+func (a addressed) RemoteAddr() net.Addr { return a.from }
 
 func (p *pipes) Accept() (net.Conn, error) {
 	select {
@@ -110,6 +120,9 @@ func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)
 
 func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	ours, theirs := net.Pipe()
+	if p.from != "" {
+		theirs = addressed{theirs, net.TCPAddrFromAddrPort(netip.MustParseAddrPort(p.from))}
+	}
 	select {
 	case p.conns <- theirs:
 		return ours, nil

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/roompass/roompass/gateway/access"
 	"github.com/roompass/roompass/tokens"
@@ -100,12 +101,15 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusServiceUnavailable, "this pod is going away: try again for another one")
 		return
 	}
-	address := addressOf(r)
+	address := s.proxies.client(r)
 	if !s.addresses.acquire(address) {
 		refuse(w, http.StatusTooManyRequests, "too many requests from this address at once")
 		return
 	}
 	defer s.addresses.release(address)
+	// A body that comes byte by byte would hold its place for good; net/http takes
+	// the deadline off again. A recorder has none.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(requestTimeout))
 	credential, room, err := decodeTokenRequest(http.MaxBytesReader(w, r.Body, int64(s.limits.MessageBytes)))
 	if err != nil {
 		refuse(w, http.StatusBadRequest, err.Message)

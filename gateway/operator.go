@@ -69,7 +69,7 @@ func (s *Server) operate(w http.ResponseWriter, r *http.Request, op operation) {
 	began := s.now()
 	a := act{
 		Action: op.action, Room: r.PathValue("room"), Member: r.PathValue("member"),
-		By: byOperator, Result: resultOK, Remote: addressOf(r),
+		By: byOperator, Result: resultOK, Remote: s.proxies.client(r),
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 	defer cancel()

@@ -31,7 +31,7 @@ func (s *Server) ownPagesOnly(next http.Handler) http.Handler {
 		refuseAs(w, &requestError{codeCrossSite, why})
 		s.audit(act{
 			Action: "refuse", By: byOperator, Result: codeCrossSite,
-			Status: statusOf(codeCrossSite), Remote: addressOf(r),
+			Status: statusOf(codeCrossSite), Remote: s.proxies.client(r),
 		})
 	})
 }

@@ -31,6 +31,9 @@ type Server struct {
 	ttl      time.Duration // of tokens
 	limits   Limits
 	origins  map[string]bool
+	cookie   string // "" is none
+	ambient  bool   // browsers prove by themselves who somebody is
+	proxies  proxies
 	client   []byte
 	admins   []AdminKey
 	log      *slog.Logger
@@ -82,11 +85,17 @@ func New(cfg Config) (*Server, error) {
 		}
 		s.origins[origin] = true
 	}
+	if err := s.takeCookie(cfg.Cookie); err != nil {
+		return nil, err
+	}
+	var err error
+	if s.proxies, err = parseProxies(cfg.TrustedProxies); err != nil {
+		return nil, err
+	}
 	if err := checkAdminKeys(cfg.AdminKeys); err != nil {
 		return nil, err
 	}
 	s.metrics = newMetrics(s, cfg.TokenTTL, cfg.Registry)
-	var err error
 	s.schedule, err = tokens.NewSchedule(tokens.ScheduleConfig{
 		Minter: cfg.Issuer, TTL: cfg.TokenTTL, Refresh: cfg.TokenRefresh, VerifierSkew: cfg.VerifierSkew,
 		Lead: lead, Signers: cfg.Signers, Logger: s.log,

@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -170,6 +172,20 @@ func TestAfterALongSleepTheMemberIsBackWithAGapAndAFreshToken(t *testing.T) {
 	})
 }
 
+// longer is a secret whose statement says that it ends later.
+func longer(t *testing.T, secret string) string {
+	t.Helper()
+	raw, err := base64.RawURLEncoding.DecodeString(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := bytes.Replace(raw, []byte(`"e":`), []byte(`"e":9`), 1)
+	if bytes.Equal(raw, changed) {
+		t.Fatalf("no end in %q", raw)
+	}
+	return base64.RawURLEncoding.EncodeToString(changed)
+}
+
 func TestForgedResumeMakesANewSession(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, p *pod) {
 		ann, welcome := p.enter("ann")
@@ -179,6 +195,9 @@ func TestForgedResumeMakesANewSession(t *testing.T) {
 			"a wrong secret":            {"session": welcome["session"], "secret": "AAAA" + welcome.str("secret")[4:]},
 			"another session's secret":  {"session": welcome["session"], "secret": theirs["secret"]},
 			"no secret to speak of":     {"session": welcome["session"], "secret": "x"},
+			"a secret that was cut":     {"session": welcome["session"], "secret": welcome.str("secret")[:len(welcome.str("secret"))-4]},
+			"one that goes on":          {"session": welcome["session"], "secret": welcome.str("secret") + "AAAA"},
+			"one that lasts for longer": {"session": welcome["session"], "secret": longer(t, welcome.str("secret"))},
 			"a session that never was":  {"session": "ANOTHER", "secret": welcome["secret"]},
 			"a secret that isn't ASCII": {"session": welcome["session"], "secret": "ü"},
 		} {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strings"
@@ -21,8 +22,8 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusServiceUnavailable, "this pod takes no new sockets: try again for another one")
 		return
 	}
-	if !s.allowsOrigin(r) {
-		refuse(w, http.StatusForbidden, "pages of this origin may not connect: the operator allows them by --origin")
+	if why := s.refusesOrigin(r); why != "" {
+		refuse(w, http.StatusForbidden, why)
 		return
 	}
 	if name := credentialParameter(r); name != "" {
@@ -39,7 +40,12 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	address := addressOf(r)
+	cookie, err := cookieOf(r, s.cookie, s.limits.MessageBytes)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	address := s.proxies.client(r)
 	if !s.addresses.acquire(address) {
 		w.Header().Set("Retry-After", "5")
 		refuse(w, http.StatusTooManyRequests, "too many sockets from this address wait for their auth")
@@ -50,7 +56,9 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		limiter: rate.NewLimiter(rate.Limit(s.limits.MessageRate), s.limits.MessageBurst),
 		remote:  address,
 		counted: true,
-		offered: bearer,
+		offered: cmp.Or(bearer, cookie),
+		ambient: bearer == "",
+		header:  s.reviewed(r.Header),
 	}
 	c.out.limit = s.limits.QueueBytes
 	hijacked := &hijacker{ResponseWriter: w, timeout: s.limits.Pong}
@@ -82,6 +90,24 @@ func offers(r *http.Request) (all []string) {
 		}
 	}
 	return all
+}
+
+// reviewed are the headers that the reviewer wants to see again; nil: there are none.
+func (s *Server) reviewed(all http.Header) http.Header {
+	if s.reviewer == nil {
+		return nil
+	}
+	var kept http.Header
+	for _, name := range s.reviewer.Headers() {
+		if values := all[name]; len(values) > 0 {
+			if kept == nil {
+				kept = http.Header{}
+			}
+			// net/http's own are a part of an array with all headers' values.
+			kept[name] = slices.Clone(values)
+		}
+	}
+	return kept
 }
 
 // allowsOrigin keeps foreign pages from opening sockets in their visitors' names

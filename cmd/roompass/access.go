@@ -22,6 +22,7 @@ func (c *ServeCmd) checkAccess() error {
 		}{
 			{"--access-key", c.AccessKey != ""}, {"--access-jwks", c.AccessJWKS != ""}, {"--access-alg", len(c.AccessAlg) > 0},
 			{"--access-issuer", c.AccessIssuer != ""}, {"--access-audience", c.AccessAudience != ""}, {"--access-any-room", c.AccessAnyRoom},
+			{"--access-cookie", c.AccessCookie != ""},
 		} {
 			if is.given {
 				return fmt.Errorf("%s is for --access jwt, and --access is %s: everybody may enter; say --access jwt too", is.flag, c.Access)

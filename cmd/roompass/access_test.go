@@ -123,6 +123,7 @@ func TestServeRefusesAccessThatCannotBeMeant(t *testing.T) {
 	a := newApp(t)
 	none := filepath.Join(t.TempDir(), "none.pem")
 	const issuer, audience = " --access-issuer i", " --access-audience a"
+	good := "--access jwt --access-key " + a.file + issuer + audience
 	for args, says := range map[string]string{
 		"--access jwt" + issuer + audience:                                                     "--access-key FILE or --access-jwks URL",
 		"--access jwt --access-key " + a.file + audience:                                       "--access-issuer is missing",
@@ -138,6 +139,9 @@ func TestServeRefusesAccessThatCannotBeMeant(t *testing.T) {
 		"--access-audience a":                                                                  "--access-audience is for --access jwt",
 		"--access-alg RS256":                                                                   "--access-alg is for --access jwt",
 		"--access-any-room":                                                                    "--access-any-room is for --access jwt",
+		"--access-cookie login --origin https://app.example":                                   "--access-cookie is for --access jwt",
+		good + " --access-cookie login":                                                        "--access-cookie needs --origin",
+		good + " --access-cookie a=b --origin https://app.example":                             "--access-cookie \"a=b\" is not the name of a cookie",
 		"--session-max 0s":                                                                     "--session-max 0",
 		"--session-max=-1s":                                                                    "--session-max must be above zero",
 	} {

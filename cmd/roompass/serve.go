@@ -51,9 +51,12 @@ type ServeCmd struct {
 	AccessIssuer   string        `help:"What iss of the app's tokens has to be."`
 	AccessAudience string        `help:"What aud of the app's tokens has to be, or to name."`
 	AccessAnyRoom  bool          `help:"A token without room_ids opens every room, rather than none."`
+	AccessCookie   string        `help:"Cookie whose value is the credential, where a page shows none; needs --origin." placeholder:"NAME"`
 	SessionMax     time.Duration `default:"12h" help:"How long a session lasts without a new credential."`
 	InsecureOpen   bool          `help:"Allow open access on an address that others reach."`
 	Origin         []string      `help:"Origin that pages may connect from, beside the gateway's own; repeatable." placeholder:"https://APP"`
+
+	TrustedProxy []string `help:"Proxy in front, by address or network: its X-Forwarded-For says where clients are; repeatable." placeholder:"CIDR"`
 
 	Linger time.Duration  `default:"15s" help:"How long a member whose socket dropped stays in its rooms."`
 	Drain  *time.Duration `help:"How long clients get to move away at SIGTERM: 30s, with --dev 1s." placeholder:"30s"`
@@ -115,7 +118,7 @@ func (c *ServeCmd) Run(ctx context.Context, std stdio) error {
 		Keys: keys, Issuer: issuer, Rooms: store, Access: control,
 		TokenTTL: c.TokenTTL, TokenRefresh: c.TokenRefresh, VerifierSkew: c.VerifierSkew, Signers: c.Signers,
 		Pod: c.PodID, Origins: c.Origin, Client: web.Client(), Logger: log, Registry: registry,
-		AdminKeys: admins,
+		AdminKeys: admins, TrustedProxies: c.TrustedProxy, Cookie: c.AccessCookie,
 		Limits: gateway.Limits{
 			MessageBytes: c.MaxMessageBytes, DataBytes: c.MaxDataBytes, Rooms: c.MaxRooms,
 			MessageRate: c.MessageRate, MessageBurst: c.MessageBurst, Unauthenticated: c.MaxUnauthenticated,

@@ -38,6 +38,8 @@ func TestServeRefusesWhatCannotBeMeant(t *testing.T) {
 		{"serve --dev --alg none", "--alg"},
 		{"serve --dev --access webhook", "--access"},
 		{"serve --dev --origin app.example.com", "https://app.example.com"},
+		{"serve --dev --trusted-proxy proxy.example", "--trusted-proxy \"proxy.example\" is neither an address nor a network"},
+		{"serve --dev --trusted-proxy 10.0.0.7,10.0.0.0/33", "--trusted-proxy \"10.0.0.0/33\""},
 		{"serve --dev --max-rooms 0", "--max-rooms 0"},
 		{"serve --dev --max-message-bytes 0", "--max-message-bytes 0"},
 		{"serve --dev --max-message-bytes 100", "--max-data-bytes"},

@@ -29,6 +29,9 @@ func parseClaims(payload []byte, dataBytes int) (c claims, _ error) {
 	if !utf8.Valid(payload) || json.Unmarshal(payload, &all) != nil || all == nil {
 		return c, Denial{"its claims are not a JSON object"}
 	}
+	if countNames(payload) != len(all) {
+		return c, errTwice
+	}
 	c.joinHub = true
 	var name string
 	for _, claim := range []struct {
@@ -64,6 +67,22 @@ func parseClaims(payload []byte, dataBytes int) (c claims, _ error) {
 	var err error
 	c.data, err = presence(all["data"], name, dataBytes)
 	return c, err
+}
+
+// errTwice says that a claim is there more than once. RFC 7519, section 4, would
+// let the last one count; another reader of the same token may take the first.
+var errTwice = Denial{"a claim is in it twice"}
+
+// countNames counts the names in a JSON object, which must be valid JSON already.
+func countNames(object []byte) (n int) {
+	decoder := json.NewDecoder(bytes.NewReader(object))
+	_, _ = decoder.Token() // the brace
+	for decoder.More() {
+		_, _ = decoder.Token() // a name
+		_ = decoder.Decode(new(json.RawMessage))
+		n++
+	}
+	return n
 }
 
 // presence is what the claims data and name say that others see: data, or else

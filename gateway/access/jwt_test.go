@@ -160,6 +160,45 @@ func TestJWTRefusesAndSaysWhy(t *testing.T) {
 	}
 }
 
+// JSON in which a name is there twice can be read in two ways: what one service takes for
+// Ann's token would be Bob's to another.
+func TestJWTWithAClaimTwiceIsRefused(t *testing.T) {
+	a := newApp(t, "EdDSA", "")
+	j := pinned(t, a.pem(t), nil)
+	for name, test := range map[string]struct {
+		claims string // beside the honest ones
+		want   error
+	}{
+		"once each":                 {`"name":"Ann"`, nil},
+		"another case is another":   {`"SUB":"bob"`, nil},
+		"two sub":                   {`"sub":"bob"`, errTwice},
+		"two sub that are the same": {`"sub":"ann"`, errTwice},
+		"two sub, one escaped":      {`"s\u0075b":"bob"`, errTwice},
+		"two room_ids":              {`"room_ids":["cellar"]`, errTwice},
+		"two room_ids, one null":    {`"room_ids":null`, errTwice},
+		"two exp":                   {`"exp":9999999999`, errTwice},
+		"two aud":                   {`"aud":"mail"`, errTwice},
+		"two kick_users":            {`"kick_users":false,"kick_users":true`, errTwice},
+		"two of nobody's":           {`"scope":"a","scope":"b"`, errTwice},
+		"two in the data":           {`"data":{"a":1,"a":2}`, nil}, // which we hand on as it is
+	} {
+		payload, err := json.Marshal(honest(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		payload = append(payload[:len(payload)-1], ","+test.claims+"}"...)
+		signing := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"EdDSA"}`)) + "." + base64.RawURLEncoding.EncodeToString(payload)
+		signature, err := a.method.Sign(signing, a.key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		person, err := j.Authenticate(t.Context(), Request{Credential: signing + "." + base64.RawURLEncoding.EncodeToString(signature)})
+		if !errors.Is(err, test.want) || err == nil && person.User != "ann" || err != nil && !cmp.Equal(person, Person{}) {
+			t.Errorf("%s: %+v, %v", name, person, err)
+		}
+	}
+}
+
 func TestJWTAdmitsToTheRoomsThatItNames(t *testing.T) {
 	a := newApp(t, "EdDSA", "")
 	named, everywhere := pinned(t, a.pem(t), nil), pinned(t, a.pem(t), func(c *JWTConfig) { c.AnyRoom = true })

@@ -250,7 +250,8 @@ func FuzzParseClaims(f *testing.F) {
 		`{"iss":"i","aud":["a","b"],"sub":"ann","exp":1.5e9,"nbf":0.5,"data":{"a":[1,"<"]}}`,
 		`{"iss":"i","aud":"a","sub":"ann","exp":1e400}`, `{"iss":"i","aud":[null],"sub":"ann","exp":1}`, `{"exp":"1"}`,
 		`{"iss":"i","aud":"a","sub":"\ud800","exp":1,"room_ids":null}`, `{"ISS":"i"}`, `null`, `[]`, ``, `{} {}`,
-		`{"iss":"i","aud":"a","sub":"ann","exp":1,"kick_users":false,"kick_users":true,"Kick_Users":true}`,
+		`{"iss":"i","aud":"a","sub":"ann","exp":1,"kick_users":false,"kick_users":true}`,
+		`{"iss":"i","aud":"a","sub":"ann","exp":1,"kick_users":false,"Kick_Users":true,"data":{"a":1,"a":2}}`,
 	} {
 		f.Add([]byte(seed))
 	}
