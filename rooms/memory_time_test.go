@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/roompass/roompass/rooms"
 )
 
@@ -247,4 +248,28 @@ func TestClockIsTheOneThatIsGiven(t *testing.T) {
 	if got := now.Members[0].JoinedAt; !got.Equal(at) {
 		t.Errorf("the member joined at %v, want %v", got, at)
 	}
+}
+
+func TestMemoryIsAClusterOfOne(t *testing.T) {
+	inBubble(t, rooms.Config{}, func(t *testing.T, r *rooms.Memory) {
+		began := time.Now()
+		pass(time.Hour)
+		want := rooms.Pod{Self: true, Since: began}
+		for _, status := range []string{"", `{"n": 1}`, "not JSON"} {
+			if status != "" {
+				r.Report(func() json.RawMessage { return json.RawMessage(status) })
+			}
+			if want.Status = nil; json.Valid([]byte(status)) {
+				want.Status = json.RawMessage(status)
+			}
+			got, err := r.Pods(t.Context())
+			if diff := cmp.Diff([]rooms.Pod{want}, got); diff != "" || err != nil {
+				t.Error(diff, err)
+			}
+		}
+		must(t, r.Close())
+		if _, err := r.Pods(t.Context()); !errors.Is(err, rooms.ErrClosed) {
+			t.Errorf("after Close: %v, want %v", err, rooms.ErrClosed)
+		}
+	})
 }

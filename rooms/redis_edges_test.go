@@ -618,3 +618,40 @@ func TestRemovedAsLostOnAnotherPod(t *testing.T) {
 		t.Errorf("there are %v; a was told %q, b %q", got, a.events(), b.events())
 	}
 }
+
+// What is done without Redis while a pod reads what it missed isn't forgotten when that has come.
+func TestForkWhileTheLogIsRead(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	w := &world{t: t, proxies: []*redistest.Proxy{redistest.Through(s)}}
+	var armed atomic.Bool
+	var b *voice
+	w.pods = append(w.pods, startPodWith(t, rooms.RedisConfig{Pod: "p", Observe: rooms.RedisObserver{Command: func(name string, _ time.Duration, _ error) {
+		if name == "read" && armed.Swap(false) {
+			w.cutOff(0)
+			if err := b.say(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+	}}}, w.proxies[0].URL()))
+	w.pods = append(w.pods, startPod(t, s.URL(), "q", rooms.Config{}))
+	w.fill()
+	b = w.voices[1]
+	w.proxies[0].Mute()
+	if err := w.voices[2].say(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	armed.Store(true)
+	if err := w.voices[0].say(t.Context()); err != nil { // after something that the pod didn't hear
+		t.Fatal(err)
+	}
+	w.quietly(func() bool { return !armed.Load() && w.pods[0].Outage() > 0 })
+	w.proxies[0].Thaw()
+	w.eventually("presence is exact", w.presenceIsExact)
+	for _, v := range w.voices[2:] {
+		if err := v.say(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.everythingIsHeard()
+}

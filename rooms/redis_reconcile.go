@@ -106,11 +106,14 @@ func (r *replica) reconcileOnce(ctx context.Context) (done bool, err error) {
 	if !whole && st.epoch == epoch && st.told && st.position >= position {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if r.dead || r.agrees(&st) {
+		switch {
+		case r.dead:
+			return true, nil
+		case r.fork == nil && !r.suspect && r.agrees(&st):
 			r.settle(&st, nil)
 			return true, nil
 		}
-		r.suspect = true
+		r.suspect = true // or became it while the log was read: what was done without Redis has to be written
 		return false, nil
 	}
 	if st.epoch == "" || st.epoch == epoch && st.position < position {
