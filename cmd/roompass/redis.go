@@ -13,30 +13,32 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/roompass/roompass/gateway"
+	"github.com/roompass/roompass/gateway/policy"
 	"github.com/roompass/roompass/rooms"
 )
 
-// store makes the rooms: in this process's memory, or over Redis.
-func (c *ServeCmd) store(ctx context.Context, log *slog.Logger, registry prometheus.Registerer) (rooms.Rooms, error) {
+// store makes the rooms, and where the operator's rules are kept: in this process's
+// memory, or over Redis.
+func (c *ServeCmd) store(ctx context.Context, log *slog.Logger, registry prometheus.Registerer) (rooms.Rooms, policy.Rules, error) {
 	cfg := rooms.Config{
 		Linger: c.Linger, Prepare: gateway.Prepare,
 		RemovedFor: max(12*time.Hour, c.SessionMax), // a resume secret of before holds no longer
 	}
 	if c.Redis == "" {
-		return rooms.NewMemory(cfg), nil
+		return rooms.NewMemory(cfg), policy.NewLocal(nil), nil
 	}
 	redis.SetLogger(redisLog{log})
 	urls, err := readAtFile("redis", c.Redis)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	roots, err := certPool(c.RedisCA)
 	if err != nil {
-		return nil, usageError{fmt.Errorf("--redis-ca: %w", err)}
+		return nil, nil, usageError{fmt.Errorf("--redis-ca: %w", err)}
 	}
 	client, err := rooms.DialRedis(ctx, urls, roots)
 	if err != nil {
-		return nil, fmt.Errorf("--redis: %w", err)
+		return nil, nil, fmt.Errorf("--redis: %w", err)
 	}
 	store, err := rooms.NewRedis(ctx, rooms.RedisConfig{
 		Config: cfg, Client: client, Pod: c.PodID, Prefix: c.RedisPrefix, Lease: c.Lease,
@@ -45,9 +47,9 @@ func (c *ServeCmd) store(ctx context.Context, log *slog.Logger, registry prometh
 	if err != nil {
 		_ = client.Close()
 		if errors.Is(err, rooms.ErrPodTaken) {
-			return nil, fmt.Errorf("--pod-id: %w", err)
+			return nil, nil, fmt.Errorf("--pod-id: %w", err)
 		}
-		return nil, fmt.Errorf("--redis: %w", err)
+		return nil, nil, fmt.Errorf("--redis: %w", err)
 	}
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "roompass_degraded", Help: "1 while Redis is out of reach, and this pod goes on with what it knows.",
@@ -57,7 +59,13 @@ func (c *ServeCmd) store(ctx context.Context, log *slog.Logger, registry prometh
 		}
 		return 0
 	}))
-	return &dialed{store, client}, nil
+	rules, err := policy.NewShared(ctx, policy.SharedConfig{Client: client, Prefix: c.RedisPrefix, Logger: log.With("pod", c.PodID)})
+	both := &dialed{store, client}
+	if err != nil {
+		_ = both.Close()
+		return nil, nil, fmt.Errorf("--redis: read who was revoked: %w", err)
+	}
+	return both, rules, nil
 }
 
 // dialed is rooms over Redis with the client that is theirs alone.

@@ -44,17 +44,23 @@ type ServeCmd struct {
 	VerifierSkew time.Duration `default:"0s" help:"How far the media server's clock may be ahead."`
 	Signers      int           `default:"0" help:"Signatures at a time; 0 is one a processor."`
 
-	Access         string        `enum:"open,jwt" default:"open" help:"Who may enter: open lets everybody in, and is for development; jwt wants the app's own token."`
-	AccessKey      string        `help:"Public keys of the app's tokens: a PEM file, or one with a JWK Set." placeholder:"FILE"`
-	AccessJWKS     string        `name:"access-jwks" help:"Address of the app's JWK Set, in place of --access-key." placeholder:"URL"`
-	AccessAlg      []string      `help:"Algorithm that the app's tokens may have; repeatable. All that need no shared secret where it is not given." placeholder:"ALG"`
-	AccessIssuer   string        `help:"What iss of the app's tokens has to be."`
-	AccessAudience string        `help:"What aud of the app's tokens has to be, or to name."`
-	AccessAnyRoom  bool          `help:"A token without room_ids opens every room, rather than none."`
-	AccessCookie   string        `help:"Cookie whose value is the credential, where a page shows none; needs --origin." placeholder:"NAME"`
-	SessionMax     time.Duration `default:"12h" help:"How long a session lasts without a new credential."`
-	InsecureOpen   bool          `help:"Allow open access on an address that others reach."`
-	Origin         []string      `help:"Origin that pages may connect from, beside the gateway's own; repeatable." placeholder:"https://APP"`
+	Access         string   `enum:"open,jwt,webhook" default:"open" help:"Who may enter: open lets everybody in, and is for development; jwt wants the app's own token; webhook asks the app."`
+	AccessKey      string   `help:"Public keys of the app's tokens: a PEM file, or one with a JWK Set." placeholder:"FILE"`
+	AccessJWKS     string   `name:"access-jwks" help:"Address of the app's JWK Set, in place of --access-key." placeholder:"URL"`
+	AccessAlg      []string `help:"Algorithm that the app's tokens may have; repeatable. All that need no shared secret where it is not given." placeholder:"ALG"`
+	AccessIssuer   string   `help:"What iss of the app's tokens has to be."`
+	AccessAudience string   `help:"What aud of the app's tokens has to be, or to name."`
+	AccessAnyRoom  bool     `help:"A token without room_ids opens every room, rather than none."`
+	AccessCookie   string   `help:"Cookie whose value is the credential, where a page shows none; needs --origin." placeholder:"NAME"`
+
+	AccessWebhook       string        `help:"Address at which the app is asked who may enter, at each join and before each token." placeholder:"URL"`
+	AccessWebhookSecret []string      `help:"Secret that questions are signed with, whsec_ and base64, as in Standard Webhooks; repeatable, for rotation." placeholder:"SECRET|@FILE"`
+	AccessWebhookHeader []string      `help:"Header of a socket's upgrade that the app is shown: Cookie or Authorization; repeatable, needs --origin." placeholder:"NAME"`
+	AccessMaxStale      time.Duration `default:"15m" help:"How long people stay on the app's last answer while it can't be asked."`
+
+	SessionMax   time.Duration `default:"12h" help:"How long a session lasts without a new credential."`
+	InsecureOpen bool          `help:"Allow open access on an address that others reach."`
+	Origin       []string      `help:"Origin that pages may connect from, beside the gateway's own; repeatable." placeholder:"https://APP"`
 
 	TrustedProxy []string `help:"Proxy in front, by address or network: its X-Forwarded-For says where clients are; repeatable." placeholder:"CIDR"`
 
@@ -97,25 +103,26 @@ func (c *ServeCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return usageError{fmt.Errorf("--token-ttl: %w", err)}
 	}
-	control, err := c.access(ctx, log)
+	registry := newRegistry()
+	control, err := c.access(ctx, log, registry)
 	if err != nil {
 		return err
 	}
-	if app, ok := control.(*access.JWT); ok {
+	if app, ok := control.(interface{ Close() }); ok {
 		defer app.Close()
 	}
 	admins, adminKey, err := c.adminKeys()
 	if err != nil {
 		return usageError{err}
 	}
-	registry := newRegistry()
-	store, err := c.store(ctx, log, registry)
+	store, rules, err := c.store(ctx, log, registry)
 	if err != nil {
 		return err
 	}
 	defer store.Close()
+	defer rules.Close()
 	server, err := gateway.New(gateway.Config{
-		Keys: keys, Issuer: issuer, Rooms: store, Access: control,
+		Keys: keys, Issuer: issuer, Rooms: store, Access: control, Rules: rules,
 		TokenTTL: c.TokenTTL, TokenRefresh: c.TokenRefresh, VerifierSkew: c.VerifierSkew, Signers: c.Signers,
 		Pod: c.PodID, Origins: c.Origin, Client: web.Client(), Logger: log, Registry: registry,
 		AdminKeys: admins, TrustedProxies: c.TrustedProxy, Cookie: c.AccessCookie,

@@ -38,8 +38,8 @@ var (
 )
 
 const (
-	// circuitFailures are so many questions in a row without an answer that the
-	// app isn't asked for a while.
+	// circuitFailures are so many questions in a row that the app didn't react to, or
+	// only by an error of its own, that it isn't asked for a while.
 	circuitFailures = 5
 
 	// circuitRest is how long it isn't, and circuitJitter what a pod adds to that:
@@ -120,13 +120,20 @@ func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
 	w.circuit = gobreaker.NewCircuitBreaker[answer](gobreaker.Settings{
 		Timeout:       circuitRest + rand.N(circuitJitter),
 		ReadyToTrip:   func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= circuitFailures },
-		IsSuccessful:  func(err error) bool { return err == nil || errors.Is(err, ErrDenied) },
+		IsSuccessful:  answers,
 		IsExcluded:    func(err error) bool { return errors.As(err, new(givenUp)) || errors.Is(err, ErrCircuitOpen) },
 		OnStateChange: func(_ string, from, to gobreaker.State) { w.turned(from, to) },
 	})
 	began := w.config.TimeNow()
 	w.answered.Store(&began)
 	return w, nil
+}
+
+// answers says whether an app is there, whatever it says: one that stumbles over
+// somebody's credential isn't away for the others.
+func answers(err error) bool {
+	var why *unanswered
+	return err == nil || errors.Is(err, ErrDenied) || errors.As(err, &why) && !why.again
 }
 
 func (cfg WebhookConfig) withDefaults() WebhookConfig {

@@ -95,7 +95,7 @@ func TestAnAppWithoutAnswersIsLeftAloneForAWhile(t *testing.T) {
 
 func TestOnlyOneQuestionIsLetThroughToSee(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		app := saysInTurn(400)
+		app := busy()
 		w := asks(t, app, nil)
 		for range circuitFailures {
 			_, _ = w.Admit(t.Context(), refreshes())
@@ -130,12 +130,36 @@ func TestANoIsAnAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var seen turns
 		app := &fakeApp{answer: func(n int, _ *http.Request) (*http.Response, error) {
-			// Four failures, and a no.
-			return reply([]int{403, 400, 400, 400, 400}[n%circuitFailures], "{}"), nil
+			if n%circuitFailures == 0 {
+				return reply(403, "{}"), nil
+			}
+			return busy().answer(n, nil)
 		}}
 		w := asks(t, app, seen.observe)
 		for range 10 * circuitFailures {
 			if _, err := w.Admit(t.Context(), refreshes()); errors.Is(err, ErrCircuitOpen) {
+				t.Fatal(err)
+			}
+		}
+		seen.are(t)
+	})
+}
+
+// Strangers whose credentials the app stumbles over don't keep it from the others.
+func TestAnAppThatAnswersIsNotAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var seen turns
+		app := &fakeApp{answer: func(n int, _ *http.Request) (*http.Response, error) {
+			all := []struct {
+				code int
+				body string
+			}{{400, "{}"}, {302, ""}, {200, "<html>"}, {404, ""}}
+			is := all[n%len(all)]
+			return reply(is.code, is.body), nil
+		}}
+		w := asks(t, app, seen.observe)
+		for range 10 * circuitFailures {
+			if _, err := w.Admit(t.Context(), refreshes()); !errors.Is(err, ErrNoAnswer) {
 				t.Fatal(err)
 			}
 		}
@@ -224,10 +248,10 @@ func TestAnObserverSeesEachResult(t *testing.T) {
 				got = append(got, string(why)+" "+result+" "+took.String())
 			}
 		})
-		for _, code := range []int{200, 403, 400, 400, 400, 400, 400, 200} {
+		for _, code := range []int{200, 403, 503, 503, 503, 503, 503, 200} {
 			app.answer = func(int, *http.Request) (*http.Response, error) {
 				time.Sleep(time.Second)
-				return reply(code, "{}"), nil
+				return reply(code, "{}", "Retry-After", "60"), nil
 			}
 			_, _ = w.Admit(t.Context(), refreshes())
 		}

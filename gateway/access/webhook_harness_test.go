@@ -47,6 +47,9 @@ func saysInTurn(codes ...int) *fakeApp {
 	}}
 }
 
+// busy is an app that wants to be left alone for longer than anybody waits.
+func busy() *fakeApp { return says(503, "", "Retry-After", "60") }
+
 // hangs is an app that doesn't answer.
 func hangs() *fakeApp {
 	return &fakeApp{answer: func(_ int, r *http.Request) (*http.Response, error) {

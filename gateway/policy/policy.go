@@ -6,9 +6,12 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 type Kind string
@@ -129,3 +132,14 @@ func (l *Local) List() (all []Rule) {
 
 func (l *Local) Follow(f func([]Rule)) { l.follow = f }
 func (l *Local) Close() error          { l.wg.Wait(); return nil }
+
+// NewShared is to come.
+func NewShared(context.Context, SharedConfig) (*Shared, error) { return &Shared{NewLocal(nil)}, nil }
+
+type Shared struct{ *Local }
+
+type SharedConfig struct {
+	Client redis.UniversalClient
+	Prefix string
+	Logger *slog.Logger
+}
