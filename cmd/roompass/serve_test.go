@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -230,4 +231,20 @@ func (s served) counts(t *testing.T, line string) bool {
 	t.Helper()
 	_, text := s.look(t, "/metrics")
 	return slices.Contains(strings.Split(text, "\n"), line)
+}
+
+// measure reads a metric; -1: it isn't there.
+func (s served) measure(t *testing.T, name string) float64 {
+	t.Helper()
+	_, text := s.look(t, "/metrics")
+	for line := range strings.Lines(text) {
+		if value, ok := strings.CutPrefix(line, name+" "); ok {
+			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+	}
+	return -1
 }
