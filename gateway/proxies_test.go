@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/coder/websocket"
 )
@@ -144,6 +145,7 @@ func TestAuditNamesTheClientBehindTheProxy(t *testing.T) {
 		go c.read()
 		c.ask("auth", nil)
 		c.ask("join", message{"room": "r"})
+		synctest.Wait() // the line is written after the answer
 		for _, peer := range []string{"10.0.0.3:50000", "203.0.113.5:50000"} {
 			r := request200("/v1/rooms")
 			r.RemoteAddr = peer

@@ -12,11 +12,13 @@ import (
 // session has ended.
 func (c *conn) beat() {
 	ends := c.ends.Load()
-	if ends == 0 || c.server.now().Unix() < ends {
+	switch {
+	case ends == 0: // the deadline for auth is sooner than a pong's
+	case c.server.now().Unix() < ends:
 		c.ping()
-		return
+	default:
+		c.endSession()
 	}
-	c.endSession()
 }
 
 // endSession closes the connection because nobody has proven for too long who it
