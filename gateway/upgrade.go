@@ -64,7 +64,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 	hijacked := &hijacker{ResponseWriter: w, timeout: s.limits.Pong}
 	ws, err := websocket.Accept(hijacked, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{Subprotocol},
-		InsecureSkipVerify: true, // allowsOrigin has looked, and exactly
+		InsecureSkipVerify: true, // refusesOrigin has looked, and exactly
 		CompressionMode:    websocket.CompressionDisabled,
 		OnPongReceived:     c.pong,
 	})
