@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"time"
@@ -97,6 +98,19 @@ func clip(name string) string {
 		return name
 	}
 	return strings.ToValidUTF8(name[:longestRoom], "") + "…"
+}
+
+// auditResume writes down who came back to a room, or didn't.
+func (c *conn) auditResume(room string, err error) {
+	is := c.who()
+	a := act{
+		Action: "resume", Room: room, Member: memberID(is.session, room), User: is.person.User, Session: is.session,
+		Result: resultOf(err), Remote: c.remote,
+	}
+	if errors.As(err, new(*notBack)) {
+		a.Result = codeNotAllowed
+	}
+	c.server.audit(a)
 }
 
 // audit writes down what a request of the client came to, where it is one that

@@ -74,6 +74,7 @@ func (c *conn) auth(ctx context.Context, r request) error {
 		answers := c.mayComeBack(ctx, all)
 		for i, room := range all {
 			seat, err := c.comeBack(ctx, room, answers[i], r.Resume.Cursors[room], r.Resume.Held[room])
+			c.auditResume(room, err)
 			var no *notBack
 			switch {
 			case errors.As(err, &no):

@@ -123,3 +123,11 @@ func ParseOrigin(text string) (string, error) {
 	}
 	return strings.ToLower(u.Scheme + "://" + u.Host), nil
 }
+
+// configuredOrigin is an origin as the operator writes it: also with the scheme's
+// own port, which browsers leave out.
+func configuredOrigin(text string) (string, error) {
+	origin, err := ParseOrigin(text)
+	scheme, _, _ := strings.Cut(origin, ":")
+	return strings.TrimSuffix(origin, map[string]string{"http": ":80", "https": ":443"}[scheme]), err
+}

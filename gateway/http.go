@@ -117,7 +117,11 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 	defer cancel()
-	token, mintErr := s.mint(ctx, credential, room, address)
+	began := s.now()
+	person, token, mintErr := s.mint(ctx, credential, room, address)
+	s.audit(act{
+		Action: "token", Room: room, User: person.User, Result: resultOf(mintErr), Remote: address, Duration: s.now().Sub(began),
+	})
 	switch {
 	case errors.Is(mintErr, access.ErrDenied):
 		reason := access.DenialReason(mintErr)
@@ -154,22 +158,25 @@ func decodeTokenRequest(body io.Reader) (credential, room string, _ *requestErro
 	return credential, room, nil
 }
 
-func (s *Server) mint(ctx context.Context, credential, room, address string) (tokens.Token, error) {
+func (s *Server) mint(ctx context.Context, credential, room, address string) (access.Person, tokens.Token, error) {
 	request := access.Request{Reason: access.Connect, Credential: credential, Address: address}
 	person, err := s.access.Authenticate(ctx, request)
 	if err != nil {
-		return tokens.Token{}, err
+		return person, tokens.Token{}, err
 	}
 	request.Reason, request.Person, request.Room = access.Token, person, room
 	admission, err := s.admit(ctx, request)
 	if err != nil {
-		return tokens.Token{}, err
+		return person, tokens.Token{}, err
 	}
 	grant := ruled(admission.Grant, s.rules.On(person.User, "", room))
 	member, token, err := s.schedule.Add(ctx, grant, func(tokens.Token) {})
 	if err != nil {
-		return tokens.Token{}, err
+		return person, tokens.Token{}, err
 	}
 	member.Remove()
-	return token, nil
+	if s.rules.On(person.User, "", room).Revoked {
+		return person, tokens.Token{}, errRevoked // while it was signed
+	}
+	return person, token, nil
 }

@@ -82,6 +82,9 @@ func (s *seat) regrant(ctx context.Context, said *tokens.Grant, by string) error
 	began := s.conn.server.now()
 	// If it can't be signed just now, the schedule goes on trying.
 	err := s.token.SetGrant(ctx, now)
+	if errors.Is(err, tokens.ErrRemoved) {
+		return nil // it has gone meanwhile
+	}
 	s.audit("grant", by, err, s.conn.server.now().Sub(began), act{Rights: rightsChange{&now.JoinHub, &now.KickUsers}})
 	return errors.Join(kept, err)
 }
@@ -113,11 +116,12 @@ func (s *seat) deny(ctx context.Context, by string) error {
 // had again when the app answers.
 func (s *seat) expire(ctx context.Context) {
 	c := s.conn
-	exposed := s.token.Expires()
-	s.token.Remove()
-	began := c.server.now()
-	err := s.leave(ctx)
-	c.removed(s, reasonUnconfirmed, CloseTryLater)
+	exposed, began := s.token.Expires(), c.server.now()
+	c.removed(s, reasonUnconfirmed, CloseTryLater) // first, for it is told another reason than the others
+	err := c.server.rooms.Remove(ctx, s.room, s.member, rooms.ReasonLost)
+	if errors.Is(err, rooms.ErrUnavailable) {
+		err = s.leave(ctx)
+	}
 	s.audit("expire", byGateway, err, c.server.now().Sub(began), act{Exposed: exposed})
 }
 

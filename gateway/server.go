@@ -79,7 +79,7 @@ func New(cfg Config) (*Server, error) {
 		lead = reviewLead(cfg.TokenRefresh)
 	}
 	for _, text := range cfg.Origins {
-		origin, err := ParseOrigin(text)
+		origin, err := configuredOrigin(text)
 		if err != nil {
 			return nil, fmt.Errorf("--origin: %w", err)
 		}
