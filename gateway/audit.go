@@ -60,11 +60,13 @@ func (s *Server) audit(a act) {
 	text("session", a.Session)
 	text("subject", a.Subject)
 	number("admin_key", a.AdminKey)
-	for key, value := range map[string]*bool{"join_hub": a.Rights.joinHub, "kick_users": a.Rights.kickUsers} {
+	right := func(key string, value *bool) {
 		if value != nil {
 			attrs = append(attrs, slog.Bool(key, *value))
 		}
 	}
+	right("join_hub", a.Rights.joinHub)
+	right("kick_users", a.Rights.kickUsers)
 	if !a.Exposed.IsZero() {
 		attrs = append(attrs, slog.Int64("exposure_until", a.Exposed.UnixMilli()))
 	}

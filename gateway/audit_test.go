@@ -2,9 +2,11 @@ package gateway
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -151,4 +153,55 @@ func TestAuditTellsWhatOperatorsDid(t *testing.T) {
 			t.Errorf("%q is in the log", secret)
 		}
 	}
+}
+
+func TestAuditTellsWhatWasDecidedAboutWhom(t *testing.T) {
+	var log logbook
+	inBubble(t, log.keep, func(t *testing.T, p *pod) {
+		ann, welcome := p.enter("ann")
+		joined := ann.ask("join", message{"room": "r"})
+		session, member, remote := welcome["session"], joined["member"], "pipe"
+		ann.drop()
+		ann, _ = p.resume(welcome, message{"r": joined["cursor"]}, nil)
+		from := func(r *http.Request) { r.RemoteAddr = "192.0.2.7:1234" }
+		p.operate("PATCH", "/v1/rooms/r/members/"+member.(string), `{"kick_users":false}`, from)
+		newest := ann.want("token")
+		p.mint("ann", "r")
+		_, answer, _ := p.operate("POST", "/v1/revocations", `{"user":"ann","for":"1h"}`, from)
+		ann.wantClose(CloseForbidden)
+		p.mint("ann", "r")
+		again := p.connect()
+		again.send(message{"type": "auth", "credential": "ann"})
+		again.wantClose(CloseForbidden)
+		p.operate("DELETE", "/v1/revocations/"+answer.str("id"), "", from)
+		synctest.Wait()
+		lines := log.audits(t)
+		slices.SortStableFunc(lines, func(a, b message) int { return cmp.Compare(a.str("action"), b.str("action")) })
+		operator := "192.0.2.7"
+		for _, line := range lines {
+			if line["action"] == "token" {
+				delete(line, "remote") // a recorder's
+			}
+			if line["action"] == "auth" {
+				delete(line, "session") // of the socket that was closed
+			}
+		}
+		wantAudits(t, lines,
+			message{"action": "auth", "user": "ann", "result": "not_allowed", "remote": remote},
+			message{"action": "change_rights", "room": "r", "member": member, "by": "operator", "subject": "ann", "kick_users": false, "admin_key": 2, "result": "ok", "status": 200, "remote": operator},
+			message{"action": "grant", "room": "r", "member": member, "by": "operator", "user": "ann", "session": session, "join_hub": true, "kick_users": false, "result": "ok", "remote": remote},
+			message{"action": "join", "room": "r", "member": member, "user": "ann", "session": session, "result": "ok", "remote": remote},
+			message{"action": "lift_revocation", "by": "operator", "subject": "ann", "admin_key": 2, "result": "ok", "status": 204, "remote": operator},
+			message{"action": "resume", "room": "r", "member": member, "user": "ann", "session": session, "result": "ok", "remote": remote},
+			message{"action": "revoke", "by": "operator", "subject": "ann", "exposure_until": answer["exposure_until"], "admin_key": 2, "result": "ok", "status": 200, "remote": operator},
+			message{"action": "revoke", "room": "r", "member": member, "by": "operator", "user": "ann", "session": session, "exposure_until": newest["expires_at"], "result": "ok", "remote": remote},
+			message{"action": "token", "room": "r", "user": "ann", "result": "ok"},
+			message{"action": "token", "room": "r", "user": "ann", "result": "not_allowed"},
+		)
+		for _, secret := range []string{welcome.str("secret"), "eyJ"} {
+			if strings.Contains(log.String(), secret) {
+				t.Errorf("%q is in the log", secret)
+			}
+		}
+	})
 }

@@ -176,7 +176,7 @@ func TestOneAddressHoldsSoManyUnauthenticatedSockets(t *testing.T) {
 }
 
 func TestPagesOfOtherOriginsStayOut(t *testing.T) {
-	allow := func(c *Config) { c.Origins = []string{"https://app.example", "http://localhost:3000"} }
+	allow := func(c *Config) { c.Origins = []string{"https://APP.example:443", "http://localhost:3000"} }
 	inBubble(t, allow, func(t *testing.T, p *pod) {
 		for origin, allowed := range map[string]bool{
 			"":                            true,
