@@ -1,145 +1,55 @@
-// Package policy is a stand-in until the real one lands.
+// Package policy keeps what an operator decided about people, and has it in force on every
+// pod until a time: who may not be there any more, and whose rights are others than they
+// would be.
+//
+// A decision is a [Rule]. [Rules] is the interface, [Local] the implementation in one
+// process's memory, and [Shared] the one that many pods share through Redis. What is promised:
+//
+//   - A rule counts on the pod where it was set when Set returns, whatever else is out of reach.
+//   - Every other pod hears of it within milliseconds, and of one that it missed within
+//     five seconds of being able to.
+//   - Of two decisions about the same the later one counts, on all pods alike.
+//   - A rule isn't lost while a pod lives that knows it, whatever becomes of Redis.
+//
+// The package knows nothing of sockets, rooms or tokens: what a rule means for those is up to
+// who follows.
 package policy
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
-	"log/slog"
-	"slices"
-	"sync"
-	"time"
-
-	"github.com/redis/go-redis/v9"
-)
-
-type Kind string
-
-const (
-	Revoked   Kind = "revoked"
-	KickUsers Kind = "kick_users"
-	JoinHub   Kind = "join_hub"
 )
 
 var (
-	ErrUnavailable = errors.New("unavailable")
-	ErrBadRule     = errors.New("bad rule")
+	// ErrUnavailable: what the pods share is out of reach. The rules count on this pod, and
+	// the others hear of them when it is back, if this pod lives until then.
+	ErrUnavailable = errors.New("the other pods can't be told yet: the rules count on this one")
+	// ErrBadRule: one of the rules can't be one, and none was set.
+	ErrBadRule = errors.New("not a rule")
 )
 
-type Rule struct {
-	Kind               Kind
-	User, Member, Room string
-	Value              bool
-	Set, Until         time.Time
-}
-
-func (r Rule) ID() string {
-	h := sha256.Sum256([]byte(string(r.Kind) + "\x00" + r.User + "\x00" + r.Member + "\x00" + r.Room))
-	return base64.RawURLEncoding.EncodeToString(h[:15])
-}
-
-func (r Rule) Concerns(user, member, room string) bool {
-	if r.User != user || user == "" && r.Member != member {
-		return false
-	}
-	return r.Room == "" || r.Room == room
-}
-
-type Verdict struct {
-	Revoked            bool
-	Until              time.Time
-	KickUsers, JoinHub *bool
-}
-
+// Rules are the decisions in force, as one pod knows them. All methods may be called
+// concurrently.
 type Rules interface {
+	// Set has rules count: here when it returns or before, and on the other pods as soon as
+	// they hear of it. A rule without Set gets the time. It returns the rules as they stand
+	// now, in the same order.
+	//
+	// An error wraps ErrBadRule, and nothing was changed, or ErrUnavailable; that is also what
+	// comes of a ctx that ends early.
 	Set(ctx context.Context, rules ...Rule) ([]Rule, error)
+	// On says what the rules make of somebody in a room, or with the room "" of their socket.
+	// With a user the rules about users count, and with "" those about the one member. It asks
+	// nobody, and allocates nothing for whom no rule concerns.
 	On(user, member, room string) Verdict
+	// List returns the rules in force, the newest first. What was lifted isn't one.
 	List() []Rule
-	Follow(func([]Rule))
+	// Follow has f called with the rules that are new or changed here, whoever set them, once
+	// they count in On: one call at a time, in order, from a goroutine of the Rules' own. What
+	// changes while a call runs is one batch for the next, each rule as it stands then. It is
+	// called once, before anything is set.
+	Follow(f func([]Rule))
+	// Close ends what goes on in the background, and waits for a running call of Follow's f:
+	// which therefore doesn't call it.
 	Close() error
-}
-
-type Local struct {
-	now    func() time.Time
-	mu     sync.Mutex
-	rules  map[string]Rule
-	follow func([]Rule)
-	wg     sync.WaitGroup
-}
-
-func NewLocal(now func() time.Time) *Local {
-	if now == nil {
-		now = time.Now
-	}
-	return &Local{now: now, rules: map[string]Rule{}}
-}
-
-func (l *Local) Set(ctx context.Context, rules ...Rule) ([]Rule, error) {
-	for _, r := range rules {
-		if !r.Until.After(l.now()) {
-			return nil, ErrBadRule
-		}
-	}
-	l.mu.Lock()
-	for i := range rules {
-		if rules[i].Set.IsZero() {
-			rules[i].Set = l.now()
-		}
-		l.rules[rules[i].ID()] = rules[i]
-	}
-	f := l.follow
-	l.mu.Unlock()
-	if f != nil {
-		l.wg.Go(func() { f(rules) })
-	}
-	return rules, nil
-}
-
-func (l *Local) On(user, member, room string) (v Verdict) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, r := range l.rules {
-		if !r.Concerns(user, member, room) || !r.Until.After(l.now()) {
-			continue
-		}
-		value := r.Value
-		switch r.Kind {
-		case Revoked:
-			if value {
-				v.Revoked, v.Until = true, r.Until
-			}
-		case KickUsers:
-			v.KickUsers = &value
-		case JoinHub:
-			v.JoinHub = &value
-		}
-	}
-	return v
-}
-
-func (l *Local) List() (all []Rule) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, r := range l.rules {
-		if r.Until.After(l.now()) && (r.Kind != Revoked || r.Value) {
-			all = append(all, r)
-		}
-	}
-	slices.SortFunc(all, func(a, b Rule) int { return b.Set.Compare(a.Set) })
-	return all
-}
-
-func (l *Local) Follow(f func([]Rule)) { l.follow = f }
-func (l *Local) Close() error          { l.wg.Wait(); return nil }
-
-// NewShared is to come.
-func NewShared(context.Context, SharedConfig) (*Shared, error) { return &Shared{NewLocal(nil)}, nil }
-
-type Shared struct{ *Local }
-
-type SharedConfig struct {
-	Client redis.UniversalClient
-	Prefix string
-	Logger *slog.Logger
 }
