@@ -148,7 +148,7 @@ func (s *seat) release() {
 }
 
 // removed ends a place that somebody else ended, and the connection with code
-// where it was the last. It is called with the room's lock held.
+// where it was the last. It may be called with the room's lock held.
 func (c *conn) removed(s *seat, why string, code CloseCode) {
 	if !c.vacate(s) {
 		return

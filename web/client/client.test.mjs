@@ -218,3 +218,20 @@ test("no timer looks at an expiry", async () => {
   assert.equal(newest().sent.length, 2, "auth and join, and nothing since");
   gateway.close();
 });
+
+test("whom the app couldn't confirm comes back by itself when it can", async () => {
+  const gateway = await opened();
+  const room = await entered(gateway, 7);
+  newest().bring({ type: "removed", room: "r", reason: "unconfirmed" });
+  newest().lost(1013, "unconfirmed");
+  assert.deepEqual(room.log, ["removed"]);
+  (await next()).lost(1013); // it still can't
+  const socket = await next();
+  assert.deepEqual(socket.last("auth").resume.rooms, { r: "e.1" });
+  socket.bring(welcome({ resumed: true, rooms: [{ room: "r", member: "me", members: [member("me", 7), member("you")], cursor: "f.1", token: token(9), gap: true }] }));
+  assert.equal(room.token.token, "jwt9");
+  assert.equal(gateway.state, "connected");
+  room.signal(undefined, 1);
+  assert.equal(newest().last("signal").room, "r");
+  gateway.close();
+});

@@ -30,7 +30,10 @@ elseif seen == version and tonumber(after) == version then
   return { now, 'same' }
 end
 
-local found = redis.call('ZRANGE', versions, '(' .. after, '+inf', 'BYSCORE', 'LIMIT', 0, ARGV[5], 'WITHSCORES')
+local found = {}
+if epoch ~= '' then -- or what there is is left of a history that is lost, and is going to be put again
+  found = redis.call('ZRANGE', versions, '(' .. after, '+inf', 'BYSCORE', 'LIMIT', 0, ARGV[5], 'WITHSCORES')
+end
 local last = version
 if #found / 2 >= tonumber(ARGV[5]) then last = tonumber(found[#found]) end
 local answer = { now, what, epoch, string.format('%.0f', version), chain, string.format('%.0f', last) }

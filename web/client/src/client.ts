@@ -462,7 +462,8 @@ export class Room extends (EventTarget as { new (): Emitter<RoomEventMap> & Even
         emit(this, "signal", { from: event.from, data: event.data });
         return;
       case "removed":
-        this.#forget();
+        // The app couldn't be asked about you for too long: the room is there again when it can.
+        if (event.reason !== "unconfirmed") this.#forget();
         emit(this, "removed", { reason: event.reason });
     }
   }
