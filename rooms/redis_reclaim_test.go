@@ -46,3 +46,27 @@ func TestReclaimUndoesNothing(t *testing.T) {
 		t.Errorf("Redis has %q, want %q", got, body(after))
 	}
 }
+
+// What is found to be wrong while the room is made what Redis has is put right after it.
+func TestWhatSettlingFindsIsMended(t *testing.T) {
+	server := redistest.Start(t)
+	client := redis.NewClient(&redis.Options{Addr: server.Addr()})
+	defer client.Close()
+	s, err := NewRedis(t.Context(), RedisConfig{Client: client, Pod: "p"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, _, err := s.Join(t.Context(), "hall", Member{ID: "a"}, deaf{}); err != nil {
+		t.Fatal(err)
+	}
+	r := s.all()[0]
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a := *r.byID["a"]
+	a.claim = claim{owner: "adopter", pod: "took this one for dead", was: a.claim.owner}
+	r.settle(&state{epoch: r.epoch, position: r.position, n: r.log.last, mark: "-", told: true, full: true, members: []*member{&a}}, nil)
+	if !r.stale || !r.suspect {
+		t.Error("its member isn't claimed again")
+	}
+}

@@ -209,6 +209,7 @@ func (r *replica) restore(ctx context.Context, epoch string, position uint64, ho
 		r.log.restart(0)
 		clear(r.ahead)
 		r.calm()
+		r.merge()
 		r.mu.Unlock()
 		return true, nil
 	}
