@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 )
@@ -109,11 +110,11 @@ func (r *replica) reconcileOnce(ctx context.Context) (done bool, err error) {
 		switch {
 		case r.dead:
 			return true, nil
-		case r.fork == nil && !r.suspect && r.agrees(&st):
+		case r.fork == nil && r.agrees(&st):
 			r.settle(&st, nil)
 			return true, nil
 		}
-		r.suspect = true // or became it while the log was read: what was done without Redis has to be written
+		r.suspect = true // what was done without Redis meanwhile has to be written, too
 		return false, nil
 	}
 	if st.epoch == "" || st.epoch == epoch && st.position < position {
@@ -208,6 +209,7 @@ func (r *replica) restore(ctx context.Context, epoch string, position uint64, ho
 		r.log.restart(0)
 		clear(r.ahead)
 		r.calm()
+		r.merge()
 		r.mu.Unlock()
 		return true, nil
 	}
@@ -288,7 +290,11 @@ func (r *replica) reclaim(ctx context.Context, epoch string) (*reclaimed, error)
 		if from == "" {
 			from = "none" // which no claim says
 		}
-		args = append(args, m.ID, h.key, from, r.settled(m), life, body(m.Member))
+		knows := uint64(math.MaxInt64)
+		if m.claim.owner == h.key { // else its steps aren't counted here
+			knows = m.claim.seq
+		}
+		args = append(args, m.ID, h.key, from, r.settled(m), life, body(m.Member), knows)
 		is.verdicts = append(is.verdicts, verdict{hold: h})
 	}
 	r.mu.Unlock()

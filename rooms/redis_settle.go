@@ -9,6 +9,7 @@ import (
 // settle makes the view what Redis has, and tells those who follow what that changes.
 // The view's lock is held.
 func (r *replica) settle(st *state, verdicts []verdict) {
+	r.calm() // what follows may find that it has to be done again
 	switch {
 	case r.loaded && st.told:
 		if st.epoch != r.epoch {
@@ -26,7 +27,7 @@ func (r *replica) settle(st *state, verdicts []verdict) {
 	for _, v := range verdicts {
 		r.judge(v)
 	}
-	r.calm()
+	r.merge()
 	r.recognize()
 	for position, c := range r.ahead {
 		if c.epoch != r.epoch || position <= r.position {
@@ -39,13 +40,16 @@ func (r *replica) settle(st *state, verdicts []verdict) {
 	}
 }
 
-// calm ends the fork, and what wanted a reconciliation.
-func (r *replica) calm() {
+// calm ends what wanted a reconciliation.
+func (r *replica) calm() { r.stale, r.suspect = false, false }
+
+// merge ends the fork: the view is that of Redis.
+func (r *replica) merge() {
 	if r.fork != nil {
 		r.store.observe(r.store.config.Observe.Merged)
 		r.fork = nil
 	}
-	r.stale, r.suspect, r.loaded = false, false, true
+	r.loaded = true
 }
 
 // catchUp applies the entries that were missed.

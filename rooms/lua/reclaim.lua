@@ -1,6 +1,7 @@
 -- A pod says which members it has. 7: the pod's name, 8: its names before, between spaces;
 -- then of each member id, owner, the owner from whom that took it ("*": whoever has it in the
--- same session), sequence, "live" or "lingers", and body.
+-- same session), sequence, "live" or "lingers", body, and the newest sequence that the body
+-- knows of: what came in after it was sent is newer.
 -- Answers a word for each: kept, joined, taken, removed, lost; then id and owner of each
 -- member that Redis thinks the pod has, and that it didn't name.
 if not follows() then return { 'astray' } end
@@ -12,8 +13,9 @@ local function same_session(id, body)
   return string.match(redis.call('HGET', members, id) or '', who) == string.match(body, who)
 end
 
-for i = 9, #ARGV, 6 do
+for i = 9, #ARGV, 7 do
   local id, owner, from, seq, live, body = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3]), ARGV[i + 4], ARGV[i + 5]
+  local knows = tonumber(ARGV[i + 6])
   listed[id] = true
   local held = hold_of(id)
   if held and (held.owner == owner or held.was == owner or held.owner == from or held.was == from
@@ -22,7 +24,8 @@ for i = 9, #ARGV, 6 do
     local moved = held.owner ~= owner or held.pod ~= pod
     hold(id, owner, newest, held.joined, pod, '-')
     if moved then note('T ' .. owner .. ' ' .. pod .. ' ' .. held.owner .. ' ' .. id) end
-    if redis.call('HGET', members, id) ~= body then update(id, owner, newest, body) end
+    local older = held.owner == owner and held.seq > knows
+    if not older and redis.call('HGET', members, id) ~= body then update(id, owner, newest, body) end
     table.insert(answer, 'kept')
   elseif held then
     table.insert(answer, 'taken')
