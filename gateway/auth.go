@@ -175,11 +175,11 @@ func (c *conn) askBack(ctx context.Context, room string) (a permission) {
 	if a.err == nil || errors.Is(a.err, access.ErrDenied) || s.reviewer == nil {
 		return a
 	}
-	last, at, err := s.lastWord(ctx, r)
+	grant, at, err := s.lastWord(ctx, r)
 	if err != nil {
 		return a
 	}
-	return permission{Admission: last, at: at, stale: true}
+	return permission{Admission: access.Admission{Grant: grant}, at: at, stale: true}
 }
 
 // A comeback is a place that a session has again.
@@ -206,7 +206,7 @@ func (c *conn) comeBack(ctx context.Context, room string, may permission, since 
 	case may.err != nil:
 		return nil, may.err
 	}
-	is, s := c.who(), c.newSeat(room)
+	is, s := c.who(), c.newSeat(room, may.at, may.stale)
 	grant := s.permit(may.Grant)
 	if grant.Key() != may.Grant.Key() {
 		held = time.Time{} // it may be from before the operator's rule
@@ -217,13 +217,14 @@ func (c *conn) comeBack(ctx context.Context, room string, may permission, since 
 		return nil, err
 	}
 	c.occupy(s)
-	who := rooms.Member{ID: s.member, User: is.person.User, Session: is.session, Data: is.person.Data, JoinedAt: c.server.now(), Rights: c.server.asRights(may.Grant)}
+	who := rooms.Member{ID: s.member, User: is.person.User, Session: is.session, Data: is.person.Data, JoinedAt: c.server.now(), Rights: c.server.asRights(may.Grant, s.review.staleSince())}
 	if may.Data != nil {
 		who.Data = may.Data
 	}
+	anew := false
 	in, got, err := c.server.rooms.Resume(ctx, room, who, since, s)
 	if errors.Is(err, rooms.ErrNoMember) || errors.Is(err, rooms.ErrNoRoom) {
-		got = rooms.Resumption{Gap: true}
+		got, anew = rooms.Resumption{Gap: true}, true
 		in, got.Snapshot, err = c.server.rooms.Join(ctx, room, who, s)
 	}
 	if errors.Is(err, rooms.ErrAlreadyMember) { // its pod wrote it again meanwhile
@@ -239,13 +240,20 @@ func (c *conn) comeBack(ctx context.Context, room string, may permission, since 
 		}
 		return nil, err
 	}
-	if err := s.enter(ctx, in); errors.Is(err, errRevoked) {
+	err = s.enter(ctx, in)
+	if errors.Is(err, errRevoked) {
+		c.vacate(s)
+		_ = s.remove(ctx, rooms.ReasonRevoked)
 		return nil, &notBack{string(rooms.ReasonRevoked)}
 	}
-	if err := s.renew(ctx, got.Snapshot, who.Rights); err != nil {
-		c.server.log.Debug("renew", "session", is.session, "room", room, "error", err)
+	if err == nil {
+		err = s.renew(ctx, got.Snapshot, anew)
 	}
-	s.confirmed(may.at, may.stale)
+	if err != nil {
+		return nil, err // the place lingers
+	}
+	token = s.newestOf(token)
+	s.review.begin()
 	reply := asRoomReply(got.Snapshot, s.member)
 	reply.Gap = got.Gap
 	for _, e := range got.Missed {

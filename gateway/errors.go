@@ -48,6 +48,8 @@ func asRequestError(err error) *requestError {
 			message += ": " + reason
 		}
 		return &requestError{codeNotAllowed, message}
+	case errors.Is(err, access.ErrNoAnswer), errors.Is(err, access.ErrCircuitOpen):
+		return &requestError{codeUnavailable, "the app can't be asked just now whether you may: try again"}
 	case errors.Is(err, rooms.ErrRoomFull):
 		return &requestError{codeRoomFull, "the room is full"}
 	case errors.Is(err, rooms.ErrAlreadyMember):

@@ -169,14 +169,21 @@ func (s *Server) mint(ctx context.Context, credential, room, address string) (ac
 	if err != nil {
 		return person, tokens.Token{}, err
 	}
-	grant := ruled(admission.Grant, s.rules.On(person.User, "", room))
-	member, token, err := s.schedule.Add(ctx, grant, func(tokens.Token) {})
-	if err != nil {
-		return person, tokens.Token{}, err
+	for {
+		before := s.rules.On(person.User, "", room)
+		if before.Revoked {
+			return person, tokens.Token{}, errRevoked
+		}
+		grant := ruled(admission.Grant, before)
+		member, token, err := s.schedule.Add(ctx, grant, func(tokens.Token) {})
+		if err != nil {
+			return person, tokens.Token{}, err
+		}
+		member.Remove()
+		// What was decided while it waited for its signature counts.
+		after := s.rules.On(person.User, "", room)
+		if !after.Revoked && ruled(admission.Grant, after).Key() == grant.Key() {
+			return person, token, nil
+		}
 	}
-	member.Remove()
-	if s.rules.On(person.User, "", room).Revoked {
-		return person, tokens.Token{}, errRevoked // while it was signed
-	}
-	return person, token, nil
 }

@@ -81,7 +81,10 @@ func (s *Server) listPods(cluster rooms.Cluster) func(context.Context, *http.Req
 
 func (s *Server) asWirePod(p rooms.Pod) wirePod {
 	w := wirePod{Pod: cmp.Or(p.Name, s.pod), Self: p.Self, Since: p.Since.UnixMilli(), Heard: max(0, p.Heard.Milliseconds())}
-	if json.Unmarshal(p.Status, &w.podStatus) != nil || w.State == "" {
+	switch {
+	case len(p.Status) == 0: // it hasn't said anything yet
+		w.State = podStarting
+	case json.Unmarshal(p.Status, &w.podStatus) != nil || w.State == "":
 		w.podStatus = podStatus{State: podUnknown}
 	}
 	if p.Lost {

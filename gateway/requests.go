@@ -82,7 +82,7 @@ func (c *conn) join(ctx context.Context, r request) error {
 	if err != nil {
 		return err
 	}
-	s := c.newSeat(r.Room)
+	s := c.newSeat(r.Room, allowed, false)
 	if err := c.checkVacancy(r.Room); err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (c *conn) join(ctx context.Context, r request) error {
 	}
 	s.token = member
 	c.occupy(s)
-	who := rooms.Member{ID: s.member, User: is.person.User, Session: is.session, Data: r.Data, JoinedAt: c.server.now(), Rights: c.server.asRights(admission.Grant)}
+	who := rooms.Member{ID: s.member, User: is.person.User, Session: is.session, Data: r.Data, JoinedAt: c.server.now(), Rights: c.server.asRights(admission.Grant, time.Time{})}
 	if r.Data == nil {
 		if who.Data = admission.Data; who.Data == nil {
 			who.Data = is.person.Data
@@ -109,9 +109,12 @@ func (c *conn) join(ctx context.Context, r request) error {
 		return err
 	}
 	if err := s.enter(ctx, in); err != nil {
+		c.vacate(s)
+		_ = s.leave(ctx)
 		return err
 	}
-	s.confirmed(allowed, false)
+	token = s.newestOf(token)
+	s.review.begin()
 	reply := asRoomReply(snapshot, s.member)
 	reply.Type, reply.ID = "joined", r.ID
 	wire := asWireToken(token, c.server.now())
@@ -124,6 +127,9 @@ func (c *conn) join(ctx context.Context, r request) error {
 // resumed. To the others nothing happens but a change of data.
 func (c *conn) rejoin(ctx context.Context, who rooms.Member, s *seat) (rooms.Membership, rooms.Snapshot, error) {
 	in, back, err := c.server.rooms.Resume(ctx, s.room, who, rooms.Cursor{}, s)
+	if err == nil && who.Rights != "" {
+		err = in.SetRights(ctx, who.Rights)
+	}
 	if err != nil || who.Data == nil {
 		return in, back.Snapshot, err
 	}

@@ -15,13 +15,22 @@ const (
 	// enough to try again, and little enough for its answer to be news.
 	longestLead = 15 * time.Second
 
+	// rulesLead is the longest before a token is due that the operator's rules are
+	// looked at: that takes no time.
+	rulesLead = time.Second
+
 	// reviewRest is at least between two questions about one membership that the
 	// app doesn't answer, and at most half as much more.
 	reviewRest = 10 * time.Second
 )
 
-// reviewLead is how long before a token is due the app is asked.
-func reviewLead(refresh time.Duration) time.Duration { return min(longestLead, refresh/4) }
+// lead is how long before a token is due it is looked at whether it should be.
+func (s *Server) lead(refresh time.Duration) time.Duration {
+	if s.reviewer == nil {
+		return min(rulesLead, refresh/4)
+	}
+	return min(longestLead, refresh/4)
+}
 
 // A review asks the app before each token whether its membership holds. While it
 // has no answer the last one does, and tokens go on; for [access.Reviewer.MaxStale].
@@ -29,27 +38,61 @@ func reviewLead(refresh time.Duration) time.Duration { return min(longestLead, r
 type review struct {
 	seat *seat
 
+	keeping sync.Mutex // held while the other pods are told
+
 	mu      sync.Mutex // guards what follows
 	allowed time.Time  // when the app said yes
+	stale   bool       // it was asked since, in vain
 	asking  bool
 	again   *time.Timer // to the next question that isn't a token's
 	over    bool        // the seat is vacant
 }
 
-// confirmed has the app asked about the seat from now on. allowed is when it said
-// yes; where that isn't just now, it is asked again soon.
-func (s *seat) confirmed(allowed time.Time, soon bool) {
-	r := s.review
+// begin has the app asked from now on; soon, where it couldn't tell just now.
+func (r *review) begin() {
 	if r == nil {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.allowed = allowed
-	if soon && !r.over {
+	if r.stale && !r.over {
 		r.again = time.AfterFunc(restOf(reviewRest), r.ask)
 	}
 	r.seat.token.OnDue(r.ask)
+}
+
+// confirm notes that the app said yes.
+func (r *review) confirm(at time.Time) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	was := r.stale
+	r.allowed, r.stale = at, false
+	r.mu.Unlock()
+	if was {
+		r.seat.keepRightsSoon()
+	}
+}
+
+// staleSince is when the app said yes, where it was asked since in vain; else zero.
+func (r *review) staleSince() time.Time {
+	if r == nil {
+		return time.Time{}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.stale {
+		return time.Time{}
+	}
+	return r.allowed.Round(time.Millisecond)
+}
+
+// isOver says whether the place has ended.
+func (r *review) isOver() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.over
 }
 
 func restOf(d time.Duration) time.Duration { return d + rand.N(d/2) }
@@ -91,17 +134,15 @@ func (r *review) settle(ctx context.Context) (again time.Duration) {
 	s, server := r.seat, r.seat.conn.server
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	is := s.conn.is.Load()
+	is, asked := s.conn.is.Load(), server.now()
 	answer, err := server.admit(ctx, s.conn.asksAs(*is, access.Refresh, s.room))
-	if s.conn.is.Load() != is {
-		return 0 // the question was of another credential, and it was answered for this one
+	if r.isOver() || s.conn.is.Load() != is || s.knowsBetter(asked) {
+		return 0 // it was about another place, or of another credential: those were asked about apart
 	}
 	switch {
 	case err == nil:
-		r.mu.Lock()
-		r.allowed = server.now()
-		r.mu.Unlock()
-		err = s.regrant(ctx, &answer.Grant, byAccess)
+		err = s.regrant(ctx, &answer.Grant, asked, byAccess)
+		r.confirm(asked)
 	case errors.Is(err, access.ErrDenied):
 		err = s.deny(ctx, byAccess)
 	default:
@@ -117,9 +158,14 @@ func (r *review) settle(ctx context.Context) (again time.Duration) {
 func (r *review) unanswered(ctx context.Context, why error) (again time.Duration) {
 	s, server := r.seat, r.seat.conn.server
 	r.mu.Lock()
+	first := !r.stale
+	r.stale = true
 	left := r.allowed.Add(server.reviewer.MaxStale()).Sub(server.now())
 	r.mu.Unlock()
 	if left > 0 {
+		if first {
+			s.keepRightsSoon()
+		}
 		server.log.Debug("the app can't be asked", "session", s.conn.who().session, "room", s.room, "left", left, "error", why)
 		return min(left, restOf(reviewRest))
 	}

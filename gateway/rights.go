@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"time"
 
@@ -35,11 +34,12 @@ func (s *Server) admit(ctx context.Context, r access.Request) (access.Admission,
 	return s.access.Admit(ctx, r)
 }
 
-// grant is what the seat's person may do just now.
+// grant is what the seat's person may do just now. A rule of the operator's may have
+// run out since the newest token was signed.
 func (s *seat) grant() tokens.Grant {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.granted
+	return ruled(s.said, s.verdict())
 }
 
 // permit gives the seat its first grant, which is what access said with the
@@ -57,52 +57,113 @@ func (s *seat) verdict() policy.Verdict {
 
 // regrant takes what access says now, or with nil looks at the operator's rules
 // again. What has changed reaches the client as a token at once, and the grant
-// before is never signed again for it. by is who caused it.
-func (s *seat) regrant(ctx context.Context, said *tokens.Grant, by string) error {
+// before is never signed again for it. by is who caused it; asked, when access was
+// asked: an older answer than the last counts for nothing.
+func (s *seat) regrant(ctx context.Context, said *tokens.Grant, asked time.Time, by string) error {
+	news, err := s.decide(ctx, said, asked, by)
+	if news {
+		s.keepRightsSoon()
+	}
+	return err
+}
+
+// decide is regrant on this pod. It returns whether access says something new.
+func (s *seat) decide(ctx context.Context, said *tokens.Grant, asked time.Time, by string) (news bool, _ error) {
 	s.granting.Lock() // so that the newest decision is also the last
 	defer s.granting.Unlock()
 	if s.verdict().Revoked {
-		return s.revoke(ctx, by)
+		return false, s.revoke(ctx, by)
 	}
+	defer s.watchRules()
 	s.mu.Lock()
-	before, saidBefore := s.granted, s.said
-	if said != nil {
-		s.said = *said
+	before := s.granted
+	if said != nil && !asked.Before(s.asked) {
+		news = said.Key() != s.said.Key()
+		s.said, s.asked = *said, asked
 	}
 	s.granted = ruled(s.said, s.verdict())
-	now, saidNow := s.granted, s.said
+	now := s.granted
 	s.mu.Unlock()
-	var kept error
-	if saidNow.Key() != saidBefore.Key() {
-		kept = s.keepRights(ctx)
-	}
 	if now.Key() == before.Key() {
-		return kept
+		return news, nil
 	}
 	began := s.conn.server.now()
 	// If it can't be signed just now, the schedule goes on trying.
 	err := s.token.SetGrant(ctx, now)
 	if errors.Is(err, tokens.ErrRemoved) {
-		return nil // it has gone meanwhile
+		return false, nil // it has gone meanwhile
 	}
 	s.audit("grant", by, err, s.conn.server.now().Sub(began), act{Rights: rightsChange{&now.JoinHub, &now.KickUsers}})
-	return errors.Join(kept, err)
+	return news, err
 }
 
-// revoke ends a place for good, and its tokens before anything else. While the
-// rooms' shared view is out of reach nobody can be put out, but everybody can leave.
-func (s *seat) revoke(ctx context.Context, by string) error {
-	c := s.conn
-	exposed := s.token.Expires()
-	s.token.Remove()
-	began := c.server.now()
-	err := c.server.rooms.Remove(ctx, s.room, s.member, rooms.ReasonRevoked)
-	if errors.Is(err, rooms.ErrUnavailable) {
-		err = s.leave(ctx)
-		c.removed(s, string(rooms.ReasonRevoked), CloseForbidden)
+// knowsBetter says whether access was asked after that time, and has answered.
+func (s *seat) knowsBetter(asked time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return asked.Before(s.asked)
+}
+
+// watchRules has the operator's rules looked at before each token where they change
+// what access says: they run out. Where access is asked each time, that does it.
+func (s *seat) watchRules() {
+	if s.review != nil {
+		return
 	}
-	s.audit("revoke", by, err, c.server.now().Sub(began), act{Exposed: exposed})
-	return err
+	s.mu.Lock()
+	apart := s.granted.Key() != s.said.Key()
+	s.mu.Unlock()
+	if !apart {
+		s.token.OnDue(nil)
+		return
+	}
+	s.token.OnDue(func() {
+		s.conn.server.tasks.spawn(func(ctx context.Context) {
+			ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+			defer cancel()
+			_ = s.regrant(ctx, nil, time.Time{}, byOperator) // what came of it is in the audit
+		})
+	})
+}
+
+// condemn ends the tokens of a place that is going to be revoked.
+func (s *seat) condemn() {
+	s.mu.Lock()
+	s.condemned = true
+	s.mu.Unlock()
+	s.token.Remove()
+}
+
+// isRevoked says whether the place may not be had, or was about to be ended while it
+// wasn't yet.
+func (s *seat) isRevoked() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.condemned || s.verdict().Revoked
+}
+
+// putOut ends a place for good, at once: its tokens, and what the client hears. What is
+// left to do for the others may take its time: that is returned. It is nil for a place
+// that has ended, and for one that the client wasn't told of yet, which begin ends.
+func (s *seat) putOut(by string) (forOthers func(context.Context) error) {
+	exposed, began := s.token.Expires(), s.conn.server.now()
+	s.condemn()
+	if !s.conn.removed(s, string(rooms.ReasonRevoked), CloseForbidden) {
+		return nil
+	}
+	return func(ctx context.Context) error {
+		err := s.remove(ctx, rooms.ReasonRevoked)
+		s.audit("revoke", by, err, s.conn.server.now().Sub(began), act{Exposed: exposed})
+		return err
+	}
+}
+
+// revoke is putOut with what is left to do.
+func (s *seat) revoke(ctx context.Context, by string) error {
+	if forOthers := s.putOut(by); forOthers != nil {
+		return forOthers(ctx)
+	}
+	return nil
 }
 
 // deny ends a place that its person may not have any more.
@@ -115,94 +176,37 @@ func (s *seat) deny(ctx context.Context, by string) error {
 // expire ends a place because the app hasn't confirmed it for too long. It may be
 // had again when the app answers.
 func (s *seat) expire(ctx context.Context) {
-	c := s.conn
-	exposed, began := s.token.Expires(), c.server.now()
-	c.removed(s, reasonUnconfirmed, CloseTryLater) // first, for it is told another reason than the others
-	err := c.server.rooms.Remove(ctx, s.room, s.member, rooms.ReasonLost)
-	if errors.Is(err, rooms.ErrUnavailable) {
-		err = s.leave(ctx)
+	exposed, began := s.token.Expires(), s.conn.server.now()
+	if !s.conn.removed(s, reasonUnconfirmed, CloseTryLater) {
+		return
 	}
-	s.audit("expire", byGateway, err, c.server.now().Sub(began), act{Exposed: exposed})
+	err := s.remove(ctx, rooms.ReasonLost)
+	s.audit("expire", byGateway, err, s.conn.server.now().Sub(began), act{Exposed: exposed})
 }
 
-// leave ends a place by nobody's putting it out.
+// remove takes the member out of the room for everybody. Where the rooms' shared view
+// doesn't have it put out, it leaves.
+func (s *seat) remove(ctx context.Context, why rooms.Reason) error {
+	err := s.conn.server.rooms.Remove(ctx, s.room, s.member, why)
+	switch {
+	case errors.Is(err, rooms.ErrNoMember):
+		return nil
+	case err != nil:
+		return s.leave(ctx)
+	}
+	return nil
+}
+
+// leave ends a place by nobody's putting it out, also where ctx is over. If it can't be
+// told, the rooms go on trying.
 func (s *seat) leave(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
+	defer cancel()
 	if in := s.membership(); in != nil {
 		return in.Leave(ctx)
 	}
 	return nil
 }
 
-// rights are what a member's pods keep of a grant, so that whoever comes back on
-// another one while the app can't be asked gets what it had.
-type rights struct {
-	JoinHub   bool           `json:"j,omitempty"`
-	KickUsers bool           `json:"k,omitempty"`
-	Extra     map[string]any `json:"x,omitempty"`
-}
-
-// asRights is a grant's part of rooms.Member.Rights; "" where it isn't asked
-// about again, and the resume secret has all of it.
-func (s *Server) asRights(g tokens.Grant) string {
-	if s.reviewer == nil {
-		return ""
-	}
-	text, err := json.Marshal(rights{g.JoinHub, g.KickUsers, g.Extra})
-	if err != nil {
-		return "" // it couldn't be signed either
-	}
-	return string(text)
-}
-
-// keepRights has the other pods know what access said last.
-func (s *seat) keepRights(ctx context.Context) error {
-	s.mu.Lock()
-	in, text := s.in, s.conn.server.asRights(s.said)
-	s.mu.Unlock()
-	if in == nil || text == "" {
-		return nil
-	}
-	return in.SetRights(ctx, text)
-}
-
-// renew has who came back get a token, and the other pods know, where it was told
-// in was that access says something else now than it did when it was here.
-func (s *seat) renew(ctx context.Context, before rooms.Snapshot, now string) error {
-	for _, m := range before.Members {
-		if m.ID == s.member && m.Rights != now {
-			return errors.Join(s.keepRights(ctx), s.token.SetGrant(ctx, s.grant()))
-		}
-	}
-	return nil
-}
-
-// lastWord is what access said last of somebody who comes back, where it can't be
-// asked just now: they are in the room still, or linger there. It counts from
-// when this pod heard the app last, whomever it asked about.
-func (s *Server) lastWord(ctx context.Context, r access.Request) (access.Admission, time.Time, error) {
-	answered := s.reviewer.Answered()
-	if s.now().Sub(answered) >= s.reviewer.MaxStale() {
-		return access.Admission{}, time.Time{}, errStale
-	}
-	snapshot, err := s.rooms.Snapshot(ctx, r.Room)
-	if err != nil {
-		return access.Admission{}, time.Time{}, err
-	}
-	member := memberID(r.Session, r.Room)
-	for _, m := range snapshot.Members {
-		var is rights
-		if m.ID != member || json.Unmarshal([]byte(m.Rights), &is) != nil {
-			continue
-		}
-		return access.Admission{Grant: tokens.Grant{
-			User: r.Person.User, Room: r.Room, JoinHub: is.JoinHub, KickUsers: is.KickUsers, Extra: is.Extra,
-		}}, answered, nil
-	}
-	return access.Admission{}, time.Time{}, rooms.ErrNoMember
-}
-
 // reasonUnconfirmed is why somebody is removed whom the app hasn't confirmed for too long.
 const reasonUnconfirmed = "unconfirmed"
-
-// errStale says that nobody has been able to tell for too long.
-var errStale = errors.New("the app hasn't answered for longer than its last answer holds")

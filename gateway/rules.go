@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -70,24 +71,26 @@ func (s *Server) seats(of subjects) (found []*seat) {
 	return found
 }
 
-// evict puts out who was revoked: those with a socket here, and those who linger
-// here. First of all nothing is signed for them any more.
+// evict puts out who was revoked: those with a socket here at once, and then those who
+// linger here.
 func (s *Server) evict(who subjects) {
-	seats := s.seats(who)
-	var everywhere []*conn
+	var left []func(context.Context) error
 	for _, c := range s.conns.all() {
-		if is := c.who(); is.session != "" && who.concern(is.person.User, "", "") {
-			everywhere = append(everywhere, c)
+		is := c.who()
+		for _, seat := range c.allSeats() {
+			if !who.concern(is.person.User, seat.member, seat.room) {
+				continue
+			}
+			if forOthers := seat.putOut(byOperator); forOthers != nil {
+				left = append(left, forOthers)
+			}
 		}
-	}
-	for _, seat := range seats {
-		seat.token.Remove()
-	}
-	s.tasks.spawn(func(ctx context.Context) {
-		each(ctx, seats, func(ctx context.Context, seat *seat) { _ = seat.deny(ctx, byOperator) })
-		for _, c := range everywhere {
+		if is.session != "" && who.concern(is.person.User, "", "") {
 			c.close(CloseForbidden, string(rooms.ReasonRevoked))
 		}
+	}
+	s.tasks.spawn(func(ctx context.Context) {
+		each(ctx, left, func(ctx context.Context, forOthers func(context.Context) error) { _ = forOthers(ctx) })
 		s.evictLingering(ctx, who)
 	})
 }
@@ -127,7 +130,7 @@ func (s *Server) evictLingering(ctx context.Context, who subjects) {
 func (s *Server) regrantAll(who subjects) {
 	seats := s.seats(who)
 	s.tasks.spawn(func(ctx context.Context) {
-		each(ctx, seats, func(ctx context.Context, seat *seat) { _ = seat.regrant(ctx, nil, byOperator) })
+		each(ctx, seats, func(ctx context.Context, seat *seat) { _ = seat.regrant(ctx, nil, time.Time{}, byOperator) })
 	})
 }
 

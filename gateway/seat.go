@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/roompass/roompass/rooms"
 	"github.com/roompass/roompass/tokens"
@@ -23,13 +24,17 @@ type seat struct {
 
 	mu      sync.Mutex   // guards what follows; held while putting into the queue, so that order stays
 	said    tokens.Grant // what access said last
+	asked   time.Time    // when it was asked for that
 	granted tokens.Grant // that, with the operator's rules over it
 	in      rooms.Membership
-	begun   bool // the client knows: joined or welcome is in the queue
-	at      mark // where
-	held    []frame
-	newest  tokens.Token
-	gone    rooms.Reason // removed before it began
+
+	condemned bool // it is about to be revoked
+	begun     bool // the client knows: joined or welcome is in the queue
+	finished  bool // it knows that it is out again
+	at        mark // where
+	held      []frame
+	newest    tokens.Token
+	gone      rooms.Reason // removed before it began
 }
 
 // Deliver implements [rooms.Follower].
@@ -43,6 +48,7 @@ func (s *seat) Deliver(e *rooms.Entry) {
 		return
 	case own:
 		s.gone = e.Reason
+	case s.finished:
 	case s.begun:
 		s.conn.send(preparedFrame(e))
 	default:
@@ -88,34 +94,47 @@ func (s *seat) begin(at mark, told tokens.Token) {
 	if !s.newest.IsZero() {
 		s.conn.sendToken(s, s.newest, at)
 	}
-	gone := s.gone
+	gone, condemned := s.gone, s.condemned
 	s.mu.Unlock()
+	if condemned {
+		s.conn.server.tasks.spawn(func(ctx context.Context) { _ = s.deny(ctx, byOperator) })
+	}
 	if gone != "" {
 		s.conn.removed(s, string(gone), CloseForbidden)
 	}
 }
 
-// newSeat is a place in a room that the connection hasn't taken yet.
-func (c *conn) newSeat(room string) *seat {
+// newSeat is a place in a room that the connection hasn't taken yet. allowed is when
+// access said that it may; stale, that just now nobody can tell.
+func (c *conn) newSeat(room string, allowed time.Time, stale bool) *seat {
 	s := &seat{conn: c, room: room, member: memberID(c.who().session, room)}
 	if c.server.reviewer != nil {
-		s.review = &review{seat: s}
+		s.review = &review{seat: s, allowed: allowed, stale: stale}
 	}
 	return s
 }
 
 // enter notes the seat's place in the room's log. What the operator decided since
-// access was asked counts: then nobody has come in.
+// access was asked counts: with an error the place may not be had.
 func (s *seat) enter(ctx context.Context, in rooms.Membership) error {
 	s.mu.Lock()
 	s.in = in
 	s.mu.Unlock()
-	if !s.verdict().Revoked {
-		return s.regrant(ctx, nil, byOperator)
+	if !s.isRevoked() {
+		return s.regrant(ctx, nil, time.Time{}, byOperator)
 	}
-	s.conn.vacate(s)
-	_ = s.leave(ctx) // if it can't be told, the rooms go on trying
 	return errRevoked
+}
+
+// newestOf is the token that a client is told of in the reply that it is in: t, or one
+// that was signed since because its grant has changed.
+func (s *seat) newestOf(t tokens.Token) tokens.Token {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.newest.IsZero() {
+		t, s.newest = s.newest, tokens.Token{}
+	}
+	return t
 }
 
 // membership is the seat's place in the room's log; nil: it has none yet.
@@ -149,9 +168,10 @@ func (s *seat) release() {
 
 // removed ends a place that somebody else ended, and the connection with code
 // where it was the last. It may be called with the room's lock held.
-func (c *conn) removed(s *seat, why string, code CloseCode) {
-	if !c.vacate(s) {
-		return
+// It returns whether there was something to end.
+func (c *conn) removed(s *seat, why string, code CloseCode) bool {
+	if !s.finish() || !c.vacate(s) {
+		return false
 	}
 	c.send(encode(removedEvent{"removed", s.room, why}))
 	c.mu.Lock()
@@ -160,4 +180,17 @@ func (c *conn) removed(s *seat, why string, code CloseCode) {
 	if last {
 		c.close(code, why)
 	}
+	return true
+}
+
+// finish has the client hear no more of the room. It returns false where it has heard
+// nothing yet, or everything.
+func (s *seat) finish() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.begun || s.finished {
+		return false
+	}
+	s.finished = true
+	return true
 }

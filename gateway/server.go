@@ -74,10 +74,7 @@ func New(cfg Config) (*Server, error) {
 		addresses: newAddresses(limits.Unauthenticated),
 		rules:     cfg.Rules, tasks: newTasks(),
 	}
-	lead := time.Duration(0)
-	if s.reviewer, _ = cfg.Access.(access.Reviewer); s.reviewer != nil {
-		lead = reviewLead(cfg.TokenRefresh)
-	}
+	s.reviewer, _ = cfg.Access.(access.Reviewer)
 	for _, text := range cfg.Origins {
 		origin, err := configuredOrigin(text)
 		if err != nil {
@@ -98,7 +95,7 @@ func New(cfg Config) (*Server, error) {
 	s.metrics = newMetrics(s, cfg.TokenTTL, cfg.Registry)
 	s.schedule, err = tokens.NewSchedule(tokens.ScheduleConfig{
 		Minter: cfg.Issuer, TTL: cfg.TokenTTL, Refresh: cfg.TokenRefresh, VerifierSkew: cfg.VerifierSkew,
-		Lead: lead, Signers: cfg.Signers, Logger: s.log,
+		Lead: s.lead(cfg.TokenRefresh), Signers: cfg.Signers, Logger: s.log,
 		Observe: tokens.Observer{
 			Signed: func(d time.Duration, err error) {
 				s.metrics.sign.Observe(d.Seconds())

@@ -57,6 +57,7 @@ func (c *conn) proveAgain(ctx context.Context, r request) error {
 		return &requestError{codeNotAllowed, "this credential is another user's: open another socket"}
 	}
 	is := c.server.identity(before.session, person, r.Credential)
+	asked := c.server.now()
 	grants := map[*seat]*tokens.Grant{} // nil: not allowed any more
 	for _, s := range c.allSeats() {
 		admission, err := c.server.admit(ctx, c.asksAs(is, access.Refresh, s.room))
@@ -79,7 +80,8 @@ func (c *conn) proveAgain(ctx context.Context, r request) error {
 		if grant == nil {
 			err = s.deny(ctx, byAccess)
 		} else {
-			err = s.regrant(ctx, grant, byAccess)
+			err = s.regrant(ctx, grant, asked, byAccess)
+			s.review.confirm(asked)
 		}
 		if err != nil {
 			c.server.log.Debug("regrant", "session", is.session, "room", s.room, "error", err)

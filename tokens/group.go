@@ -89,6 +89,16 @@ func (m *Membership) unlink() {
 	m.group, m.prev, m.next = nil, nil, nil
 }
 
+// awaitedBy says whether m waits for the token that is signed next.
+func (g *group) awaitedBy(m *Membership) bool {
+	for _, w := range g.waiting {
+		if w.member == m {
+			return true
+		}
+	}
+	return false
+}
+
 // leave takes w off those who wait.
 func (g *group) leave(w *waiter) {
 	for i, other := range g.waiting {

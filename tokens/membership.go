@@ -49,8 +49,7 @@ func (m *Membership) SetGrant(ctx context.Context, g Grant) error {
 	now := wallNow()
 	s.part(m, errSuperseded)
 	group := s.join(m, g)
-	group.told = true // whoever changes a grant has just thought about it
-	m.sent = 0        // so that the group's token is pushed to it, whichever that is
+	m.sent = 0 // so that the group's token is pushed to it, whichever that is
 	s.plan(group, now)
 	w := s.await(m, true, now)
 	s.mu.Unlock()
@@ -78,10 +77,10 @@ func (m *Membership) Expires() time.Time {
 	return time.Unix(0, m.expires)
 }
 
-// OnDue has nearlyDue called [ScheduleConfig.Lead] before the membership's next tokens are
-// due, from the schedule's goroutine: it must not block. A token that is signed sooner,
-// because somebody with the same grant or this one with a new grant needs one, isn't
-// told of before.
+// OnDue has nearlyDue called [ScheduleConfig.Lead] before each of the membership's next
+// tokens is due, from the schedule's goroutines: it must not block. Where a token is
+// signed sooner, because somebody else with the same grant needs one, it is called
+// with that. The first token of a new grant isn't told of. Nil ends it.
 func (m *Membership) OnDue(nearlyDue func()) {
 	m.schedule.mu.Lock()
 	defer m.schedule.mu.Unlock()

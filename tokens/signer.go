@@ -43,7 +43,7 @@ func (s *Schedule) release(now time.Time) (wait time.Duration, tell []func()) {
 		if !g.told {
 			g.told = true
 			for m := g.members; m != nil; m = m.next {
-				if m.onDue != nil {
+				if m.onDue != nil && !g.awaitedBy(m) {
 					tell = append(tell, m.onDue)
 				}
 			}
@@ -134,9 +134,12 @@ func (s *Schedule) renew(g *group, to []*Membership) []*Membership {
 		}
 	}
 
-	to, since, pushed := s.signed(g, token, to)
+	to, early, since, pushed := s.signed(g, token, to)
 	for _, m := range to {
 		m.take(g, token)
+	}
+	for _, nearlyDue := range early {
+		nearlyDue()
 	}
 	if len(to) > 0 && !since.IsZero() && s.config.Observe.Lateness != nil {
 		s.config.Observe.Lateness(max(0, wallNow().Sub(since)))
@@ -150,8 +153,9 @@ func (s *Schedule) renew(g *group, to []*Membership) []*Membership {
 
 // signed notes g's new token, gives it to the callers that wait for it, and
 // returns the members that it is to be pushed to: those who were given an
-// older one or none, since when it was due, and the callers that wait for pushes.
-func (s *Schedule) signed(g *group, token Token, to []*Membership) (_ []*Membership, since time.Time, pushed []*waiter) {
+// older one or none, whom to tell now because they weren't before, since when it was
+// due, and the callers that wait for pushes.
+func (s *Schedule) signed(g *group, token Token, to []*Membership) (_ []*Membership, early []func(), since time.Time, pushed []*waiter) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	expires := token.ExpiresAt.UnixNano()
@@ -163,20 +167,23 @@ func (s *Schedule) signed(g *group, token Token, to []*Membership) (_ []*Members
 		w.member.give(expires)
 		w.done <- result{token: token}
 	}
-	g.waiting = nil
 	for m := g.members; m != nil; m = m.next {
 		if m.sent < expires {
+			if m.onDue != nil && !g.told && !g.awaitedBy(m) {
+				early = append(early, m.onDue)
+			}
 			m.give(expires)
 			to = append(to, m)
 		}
 	}
+	g.waiting = nil
 	since = g.since
 	g.token, g.since, g.failures, g.told = token, time.Time{}, 0, false
 	g.use = token.ExpiresAt.Add(-s.config.VerifierSkew)
 	// A minter whose tokens are shorter than the TTL must not keep a signer busy
 	// for one group.
 	g.due = later(s.dueAfter(token.ExpiresAt), wallNow().Add(s.config.Refresh/4))
-	return to, since, pushed
+	return to, early, since, pushed
 }
 
 // take gives a token to push, unless m is in another group by now.
