@@ -315,8 +315,10 @@ func TestALateDecisionIsNone(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
 	p := redistest.Through(s)
-	apart, there := startPod(t, p.URL(), byChannelAlone), startPod(t, s.URL(), byChannelAlone)
+	client := dial(t, p.URL(), 0)
+	apart, there := startPodOf(t, policy.SharedConfig{Client: client, Poll: byChannelAlone}), startPod(t, s.URL(), byChannelAlone)
 	listening(s, 2)
+	ready(t, client.(*redis.Client), 3) // also where it is reading just now
 	p.Freeze()
 	alone(t, apart, in(2*time.Hour, revoked("eve", "")))
 	set(t, there, in(time.Hour, lifted("eve", "")))
@@ -327,6 +329,18 @@ func TestALateDecisionIsNone(t *testing.T) {
 	set(t, there, in(time.Hour, revoked("mark", "")))
 	if there.On("eve", "", "").Revoked || startPod(t, s.URL(), byChannelAlone).On("eve", "", "").Revoked {
 		t.Error("it counts")
+	}
+}
+
+// ready opens connections that what is sent next can go out on at once.
+func ready(t testing.TB, client *redis.Client, n int) {
+	t.Helper()
+	for range n {
+		c := client.Conn()
+		defer c.Close() // into the pool, when there are as many
+		if err := c.Ping(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
