@@ -404,6 +404,32 @@ func TestRulesOfACluster(t *testing.T) {
 	node.Eventually("all goes on", agreed(false, "eve", a, b))
 }
 
+func TestRulesOutliveAFailover(t *testing.T) {
+	t.Parallel()
+	servers := redistest.StartSentinel(t)
+	var pods []pod
+	for range 2 {
+		client := redis.NewFailoverClient(&redis.FailoverOptions{
+			MasterName: "main", SentinelAddrs: []string{strings.TrimSuffix(strings.TrimPrefix(servers.URL(), "redis://"), "?master_name=main")},
+			MaxRetries: -1, DialerRetries: 1, DialTimeout: time.Second, ContextTimeoutEnabled: true,
+		})
+		t.Cleanup(func() { _ = client.Close() })
+		pods = append(pods, startPodOf(t, policy.SharedConfig{Client: client, Poll: 200 * time.Millisecond}))
+	}
+	listening(servers.Primary, 2)
+	set(t, pods[0], in(time.Hour, revoked("eve", "")))
+	servers.Primary.Eventually("it is heard", agreed(true, "eve", pods...))
+	servers.Primary.Kill()
+	alone(t, pods[1], in(time.Hour, revoked("bob", "")))
+	servers.Replica.Eventually("the replica takes over, and the other pod is told", agreed(true, "bob", pods...))
+	listening(servers.Replica, 2)
+	set(t, pods[0], in(time.Hour, lifted("eve", "")))
+	servers.Replica.Eventually("all goes on", agreed(false, "eve", pods...))
+	if n := servers.Replica.Do("HLEN", "roompass:{rules}:rules"); n != "2" {
+		t.Errorf("Redis has %s rules", n)
+	}
+}
+
 func TestDatabasesAndPrefixesAreApart(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
