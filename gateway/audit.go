@@ -103,11 +103,11 @@ func clip(name string) string {
 }
 
 // auditResume writes down who came back to a room, or didn't.
-func (c *conn) auditResume(room string, err error) {
+func (c *conn) auditResume(room string, err error, took time.Duration) {
 	is := c.who()
 	a := act{
 		Action: "resume", Room: room, Member: memberID(is.session, room), User: is.person.User, Session: is.session,
-		Result: resultOf(err), Remote: c.remote,
+		Result: resultOf(err), Remote: c.remote, Duration: took,
 	}
 	if errors.As(err, new(*notBack)) {
 		a.Result = codeNotAllowed

@@ -70,27 +70,9 @@ func (c *conn) auth(ctx context.Context, r request) error {
 	var back []*comeback
 	var refused []removedEvent
 	if resumed {
-		all := slices.Sorted(maps.Keys(r.Resume.Cursors))
-		answers := c.mayComeBack(ctx, all)
-		for i, room := range all {
-			seat, err := c.comeBack(ctx, room, answers[i], r.Resume.Cursors[room], r.Resume.Held[room])
-			c.auditResume(room, err)
-			var no *notBack
-			switch {
-			case errors.As(err, &no):
-				refused = append(refused, removedEvent{"removed", room, no.reason})
-			case errors.Is(err, rooms.ErrTakenOver):
-				c.close(CloseTakenOver, "the session was resumed on another socket")
-				return nil
-			case err != nil:
-				// Its places linger. It has to ask again rather than go on
-				// with a part of them.
-				c.server.log.Warn("a resume failed", "session", is.session, "room", room, "error", err)
-				c.close(CloseTryLater, "your rooms can't be had just now")
-				return nil
-			default:
-				back = append(back, seat)
-			}
+		var ok bool
+		if back, refused, ok = c.comeBackAll(ctx, r.Resume); !ok {
+			return nil
 		}
 	}
 	now := c.server.now()
@@ -163,6 +145,14 @@ func (c *conn) mayComeBack(ctx context.Context, to []string) []permission {
 		asking.Go(func() { answers[i] = c.askBack(ctx, room) })
 	}
 	asking.Wait()
+	if slices.ContainsFunc(answers, func(p permission) bool { return p.err == nil }) {
+		// One room that nobody can tell of doesn't cost the others.
+		for i := range answers {
+			if err := answers[i].err; err != nil && !errors.Is(err, access.ErrDenied) {
+				answers[i].err = &notBack{reasonUnconfirmed}
+			}
+		}
+	}
 	return answers
 }
 
@@ -180,6 +170,34 @@ func (c *conn) askBack(ctx context.Context, room string) (a permission) {
 		return a
 	}
 	return permission{Admission: access.Admission{Grant: grant}, at: at, stale: true}
+}
+
+// comeBackAll gives a session its places again, as far as it may have them; refused are
+// the others. ok is false where the connection is closed instead.
+func (c *conn) comeBackAll(ctx context.Context, r *resumption) (back []*comeback, refused []removedEvent, ok bool) {
+	session, all := c.who().session, slices.Sorted(maps.Keys(r.Cursors))
+	for i, may := range c.mayComeBack(ctx, all) {
+		room, began := all[i], c.server.now()
+		seat, err := c.comeBack(ctx, room, may, r.Cursors[room], r.Held[room])
+		c.auditResume(room, err, c.server.now().Sub(began))
+		var no *notBack
+		switch {
+		case errors.As(err, &no):
+			refused = append(refused, removedEvent{"removed", room, no.reason})
+		case errors.Is(err, rooms.ErrTakenOver):
+			c.close(CloseTakenOver, "the session was resumed on another socket")
+			return nil, nil, false
+		case err != nil:
+			// Its places linger. It has to ask again rather than go on
+			// with a part of them.
+			c.server.log.Warn("a resume failed", "session", session, "room", room, "error", err)
+			c.close(CloseTryLater, "your rooms can't be had just now")
+			return nil, nil, false
+		default:
+			back = append(back, seat)
+		}
+	}
+	return back, refused, true
 }
 
 // A comeback is a place that a session has again.

@@ -154,6 +154,20 @@ func (u *unsteady) Announce(ctx context.Context, room, to string, data json.RawM
 	return u.Memory.Announce(ctx, room, to, data)
 }
 
+// untold are rules that the other pods aren't told of while the store is out of reach.
+type untold struct {
+	policy.Rules
+	store *unsteady
+}
+
+func (u untold) Set(ctx context.Context, rules ...policy.Rule) ([]policy.Rule, error) {
+	stand, err := u.Rules.Set(ctx, rules...)
+	if err == nil && u.store.out {
+		err = policy.ErrUnavailable
+	}
+	return stand, err
+}
+
 // withUnsteady has a pod use such rooms.
 func withUnsteady(store **unsteady) func(*Config) {
 	return func(c *Config) {
@@ -171,6 +185,7 @@ func TestDescriptionIsWhatIsAnswered(t *testing.T) {
 	}
 	var store *unsteady
 	inBubble(t, withUnsteady(&store), func(t *testing.T, p *pod) {
+		p.server.rules = untold{p.server.rules, store}
 		ann, _ := p.enter("ann")
 		ann.ask("join", message{"room": "r", "data": message{"name": "Ann"}})
 		anonymous, _ := p.enter("")
@@ -213,7 +228,11 @@ func TestDescriptionIsWhatIsAnswered(t *testing.T) {
 				t.Errorf("%s from another site: %d %v", path, code, answer)
 			}
 		}
+		p.revoke(`{"user":"eve","for":"12h"}`)
 		store.out = true
+		if code, answer, _ := p.operate("DELETE", "/v1/revocations/"+eve, ""); code != 200 || answer["degraded"] != true {
+			t.Errorf("lifted without the store: %d %v", code, answer)
+		}
 		for _, o := range operations {
 			for status, edit := range map[int]func(*http.Request){
 				401: withKey("no such key at all"), 403: evil, 503: func(*http.Request) {},

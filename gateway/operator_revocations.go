@@ -124,6 +124,14 @@ func (s *Server) liftRevocation(ctx context.Context, r *http.Request, a *act) (a
 	}
 	lifted := policy.Rule{Kind: policy.Revoked, User: all[i].User, Room: all[i].Room, Until: all[i].Until}
 	a.Subject, a.Room = lifted.User, lifted.Room
-	_, _, err := s.decide(ctx, lifted)
-	return nil, err
+	_, apart, err := s.decide(ctx, lifted)
+	if err != nil || !apart {
+		return nil, err
+	}
+	return notTold{true}, nil
+}
+
+// A notTold says that the other pods don't know yet of what was done.
+type notTold struct {
+	Degraded bool `json:"degraded"`
 }

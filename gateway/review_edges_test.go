@@ -239,3 +239,28 @@ func TestWhoComesBackAfterLingeringHasTheNewRights(t *testing.T) {
 		ann.bye()
 	})
 }
+
+func TestARoomThatTheAppCannotTellOfDoesNotCostTheOthers(t *testing.T) {
+	byAskedApp(t, func(t *testing.T, p *pod, app *askedApp) {
+		ann, welcome := p.enter("ann")
+		cursors := message{"r": ann.ask("join", message{"room": "r"})["cursor"]}
+		app.set(func() {
+			app.says = func(r access.Request) error {
+				if r.Room == "s" {
+					return errAppAway
+				}
+				return nil
+			}
+		})
+		cursors["s"] = "gone.1" // where it isn't a member, and so has no last word
+		ann.drop()
+		ann, back := p.resume(welcome, cursors, nil)
+		if list := back.list("rooms"); len(list) != 1 || list[0].(map[string]any)["room"] != "r" {
+			t.Errorf("she comes back to %v", back)
+		}
+		if got := ann.want("removed"); got["room"] != "s" || got["reason"] != "unconfirmed" {
+			t.Errorf("she is told %v", got)
+		}
+		ann.bye()
+	})
+}

@@ -278,8 +278,11 @@ func (c *ServeCmd) drain() time.Duration {
 func (c *ServeCmd) greet(out io.Writer, log *slog.Logger, public, operator net.Addr) {
 	if c.Dev {
 		credential := "ann"
-		if c.Access != "open" {
+		switch c.Access {
+		case "jwt":
 			credential = "@FILE"
+		case "webhook":
+			credential = "LOGIN"
 		}
 		key := ", and a key that ends with this process"
 		if c.Key != "" {

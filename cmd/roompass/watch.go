@@ -40,6 +40,7 @@ type watchCmd struct {
 	URL        string `name:"url" required:"" placeholder:"ws://HOST/ws" help:"The gateway's WebSocket address."`
 	Room       string `required:"" help:"The room to join."`
 	Credential string `placeholder:"TEXT|@FILE" help:"Who you are; with open access, the user id. @FILE reads it from a file."`
+	Origin     string `placeholder:"https://APP" help:"The page to say that it is, where the gateway wants to know: with --access-cookie or --access-webhook-header."`
 }
 
 // Validate refuses addresses that no WebSocket can have.
@@ -61,7 +62,7 @@ func (c *watchCmd) Run(ctx context.Context, stdio stdio) error {
 	if err != nil {
 		return err
 	}
-	conn, err := dial(ctx, c.URL)
+	conn, err := dial(ctx, c.URL, c.Origin)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil // interrupted before there was anything to leave
@@ -82,12 +83,19 @@ func (c *watchCmd) Run(ctx context.Context, stdio stdio) error {
 	return err
 }
 
-// dial opens a connection that speaks roompass.v1.
-func dial(ctx context.Context, address string) (*websocket.Conn, error) {
+// dial opens a connection that speaks roompass.v1. origin may be empty.
+func dial(ctx context.Context, address, origin string) (*websocket.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	conn, response, err := websocket.Dial(ctx, address, &websocket.DialOptions{Subprotocols: []string{subprotocol}})
+	opts := &websocket.DialOptions{Subprotocols: []string{subprotocol}, HTTPHeader: http.Header{}}
+	if origin != "" {
+		opts.HTTPHeader.Set("Origin", origin)
+	}
+	conn, response, err := websocket.Dial(ctx, address, opts)
 	if err != nil {
+		if why := refusalOf(response); why != "" {
+			return nil, fmt.Errorf("the gateway refused: %s: %s", response.Status, why)
+		}
 		if response != nil && response.StatusCode != http.StatusSwitchingProtocols {
 			return nil, fmt.Errorf("%s answered %s, not a WebSocket; the gateway's endpoint is /ws of its --listen address",
 				redacted(address), response.Status)
@@ -100,6 +108,21 @@ func dial(ctx context.Context, address string) (*websocket.Conn, error) {
 	}
 	conn.SetReadLimit(watchReadBytes)
 	return conn, nil
+}
+
+// refusalOf is what a gateway says that doesn't open a socket, or "" where it was
+// another server.
+func refusalOf(response *http.Response) string {
+	if response == nil || response.Header.Get("Content-Type") != "application/problem+json" {
+		return ""
+	}
+	var problem struct {
+		Detail string `json:"detail"`
+	}
+	if json.NewDecoder(response.Body).Decode(&problem) != nil {
+		return ""
+	}
+	return problem.Detail
 }
 
 // A watcher is one connection that prints what it receives.

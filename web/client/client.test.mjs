@@ -235,3 +235,26 @@ test("whom the app couldn't confirm comes back by itself when it can", async () 
   assert.equal(newest().last("signal").room, "r");
   gateway.close();
 });
+
+test("a room that was lost for want of an answer is joined again while the socket stays", async () => {
+  const gateway = await opened();
+  const room = await entered(gateway);
+  newest().bring({ type: "removed", room: "r", reason: "unconfirmed" });
+  const again = async () => {
+    const before = newest().sent.length;
+    mock.timers.tick(15_000);
+    await settle();
+    assert.equal(newest().sent.length, before + 1);
+    return newest().last("join").id;
+  };
+  newest().bring({ type: "error", id: await again(), code: "unavailable", message: "the app can't be asked" });
+  await settle();
+  newest().bring({ type: "joined", id: await again(), room: "r", member: "me", members: [member("me")], cursor: "e.9", token: token(5) });
+  await settle();
+  assert.equal(room.token.token, "jwt5");
+  assert.deepEqual(room.log, ["removed", "left you", "gap", "token jwt5"]);
+  mock.timers.tick(60_000);
+  await settle();
+  assert.equal(newest().sent.filter((m) => m.type === "join").length, 3);
+  gateway.close();
+});

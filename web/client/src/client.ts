@@ -147,7 +147,10 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
   async join(name: string, options: { data?: JSONValue } = {}): Promise<Room> {
     const known = this.#rooms.get(name);
     if (known) throw new RequestError("already_joined", `you are in ${name} already`);
-    const room = new Room(name, options.data, (message) => this.#request({ ...message, room: name }), () => this.#rooms.delete(name));
+    const room = new Room(name, options.data, (message) => this.#request({ ...message, room: name }), (forGood) => {
+      if (forGood) this.#rooms.delete(name);
+      else this.#again(room);
+    });
     this.#rooms.set(name, room);
     try {
       await this.#join(room);
@@ -171,6 +174,18 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
 
   #join(room: Room): Promise<void> {
     return this.#request({ type: "join", room: room.name, data: room._data }).then((reply) => room._begin(reply));
+  }
+
+  /** Joins a room again, and again, that the gateway took because the app couldn't be asked. */
+  #again(room: Room) {
+    setTimeout(() => {
+      if (!room._out || this.#rooms.get(room.name) !== room) return;
+      if (this.#state !== "connected") return this.#again(room);
+      this.#join(room).catch((why) => {
+        if (why.code === "not_allowed") this.#rooms.delete(room.name);
+        else this.#again(room);
+      });
+    }, 5000 + Math.random() * 10_000);
   }
 
   #become(state: State, detail: object = {}) {
@@ -364,12 +379,13 @@ export class Room extends (EventTarget as { new (): Emitter<RoomEventMap> & Even
   #member = "";
   #token?: Token;
   #send: (message: Wire) => Promise<Wire>;
-  #forget: () => void;
+  #forget: (forGood: boolean) => void;
   /** @internal */ _cursor = "";
+  /** @internal You aren't here, but want to be. */ _out = false;
   /** @internal */ _data: JSONValue | undefined;
 
   /** Use {@link Gateway.join}. */
-  constructor(readonly name: string, data: JSONValue | undefined, send: (message: Wire) => Promise<Wire>, forget: () => void) {
+  constructor(readonly name: string, data: JSONValue | undefined, send: (message: Wire) => Promise<Wire>, forget: (forGood: boolean) => void) {
     super();
     this._data = data;
     this.#send = send;
@@ -395,7 +411,7 @@ export class Room extends (EventTarget as { new (): Emitter<RoomEventMap> & Even
   }
   /** kick removes another member; your token has to say kick_users. */
   kick(member: string): Promise<void> { return this.#ask({ type: "kick", member }); }
-  leave(): Promise<void> { return this.#ask({ type: "leave" }, this.#forget); }
+  leave(): Promise<void> { return this.#ask({ type: "leave" }, () => this.#forget(true)); }
 
   #ask(message: Wire, then: () => void = () => {}): Promise<void> { return quiet(this.#send(message).then(then)); }
 
@@ -407,6 +423,7 @@ export class Room extends (EventTarget as { new (): Emitter<RoomEventMap> & Even
 
   /** @internal */
   _restore(state: Wire) {
+    this._out = false;
     if (!state.gap) {
       for (const event of state.missed ?? []) this._receive(event);
       this._cursor = state.cursor;
@@ -421,6 +438,7 @@ export class Room extends (EventTarget as { new (): Emitter<RoomEventMap> & Even
   /** Takes a whole state, and unless it is the first says what is different. */
   #take(state: Wire, silent: boolean) {
     const before = this.#members;
+    this._out = false;
     this.#member = state.member;
     this._cursor = state.cursor;
     this.#members = new Map(state.members.map((m: Member) => [m.id, m]));
@@ -462,8 +480,9 @@ export class Room extends (EventTarget as { new (): Emitter<RoomEventMap> & Even
         emit(this, "signal", { from: event.from, data: event.data });
         return;
       case "removed":
-        // The app couldn't be asked about you for too long: the room is there again when it can.
-        if (event.reason !== "unconfirmed") this.#forget();
+        // The app couldn't be asked about you for too long: you are here again when it can.
+        this._out = event.reason === "unconfirmed";
+        this.#forget(!this._out);
         emit(this, "removed", { reason: event.reason });
     }
   }
