@@ -235,11 +235,16 @@ func TestTheAppIsShownTheCookie(t *testing.T) {
 		t.Errorf("%s, %v", text, err)
 	}
 	app.mu.Lock()
-	defer app.mu.Unlock()
 	if len(app.asked) != 1 || app.asked[0].Data.Headers["cookie"] != "theme=dark; login=login-ann" || app.asked[0].Data.Address != "127.0.0.1" {
 		t.Errorf("the app was asked %+v", app.asked)
 	}
-	if got := pod.stop(); strings.Contains(got.stderr, "login-ann") || strings.Contains(got.stderr, webhookSecret) {
+	app.mu.Unlock()
+	address := "ws" + strings.TrimPrefix(pod.url, "http") + "/ws"
+	got := roompass(t, "", "watch", "--url", address, "--room", "r", "--credential", "nobody")
+	got.wantsOneSentence(t, exitFailed, "the gateway refused: 403", "--origin")
+	got = roompass(t, "", "watch", "--url", address, "--room", "r", "--credential", "nobody", "--origin", origin)
+	got.wantsOneSentence(t, exitFailed, "4401")
+	if got = pod.stop(); strings.Contains(got.stderr, "login-ann") || strings.Contains(got.stderr, webhookSecret) {
 		t.Errorf("the log has a secret in it:\n%s", got.stderr)
 	}
 }
