@@ -48,7 +48,9 @@ func decide(q question) (status int, answer any) {
 		}
 		return http.StatusOK, map[string]any{"user_id": user, "data": map[string]string{"name": user}}
 	}
-	// Who resumes a session may do so without the credential: roompass knows them.
+	// Who resumes a session may do so without the credential: roompass knows them. And
+	// it is the one that opened the socket: if yours live for minutes, look at them
+	// with connect only, and go by the user here.
 	if d.Credential == "" {
 		user = d.User
 	}

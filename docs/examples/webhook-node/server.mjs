@@ -20,7 +20,9 @@ function decide({ reason, credential, user, room }) {
   if (reason === 'connect') {
     return known ? [200, { user_id: known, data: { name: known } }] : [401]
   }
-  // Who resumes a session may do so without the credential: roompass knows them.
+  // Who resumes a session may do so without the credential: roompass knows them. And
+  // it is the one that opened the socket: if yours live for minutes, look at them with
+  // connect only, and go by the user here.
   const who = credential ? known : user
   if (!who) return [401]
   if (!rooms.get(room)?.includes(who)) return [403]
