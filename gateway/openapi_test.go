@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -116,39 +117,39 @@ func described(t *testing.T, next http.Handler) http.Handler {
 // unsteady are rooms whose store can be out of reach.
 type unsteady struct {
 	*rooms.Memory
-	out bool
+	out atomic.Bool
 }
 
 func (u *unsteady) Outage() time.Duration {
-	if u.out {
+	if u.out.Load() {
 		return time.Minute
 	}
 	return 0
 }
 
 func (u *unsteady) List(ctx context.Context) ([]rooms.Summary, error) {
-	if u.out {
+	if u.out.Load() {
 		return nil, rooms.ErrUnavailable
 	}
 	return u.Memory.List(ctx)
 }
 
 func (u *unsteady) Snapshot(ctx context.Context, room string) (rooms.Snapshot, error) {
-	if u.out {
+	if u.out.Load() {
 		return rooms.Snapshot{}, rooms.ErrUnavailable
 	}
 	return u.Memory.Snapshot(ctx, room)
 }
 
 func (u *unsteady) Remove(ctx context.Context, room, member string, why rooms.Reason) error {
-	if u.out {
+	if u.out.Load() {
 		return rooms.ErrUnavailable
 	}
 	return u.Memory.Remove(ctx, room, member, why)
 }
 
 func (u *unsteady) Announce(ctx context.Context, room, to string, data json.RawMessage) error {
-	if u.out {
+	if u.out.Load() {
 		return rooms.ErrUnavailable
 	}
 	return u.Memory.Announce(ctx, room, to, data)
@@ -162,7 +163,7 @@ type untold struct {
 
 func (u untold) Set(ctx context.Context, rules ...policy.Rule) ([]policy.Rule, error) {
 	stand, err := u.Rules.Set(ctx, rules...)
-	if err == nil && u.store.out {
+	if err == nil && u.store.out.Load() {
 		err = policy.ErrUnavailable
 	}
 	return stand, err
@@ -229,7 +230,7 @@ func TestDescriptionIsWhatIsAnswered(t *testing.T) {
 			}
 		}
 		p.revoke(`{"user":"eve","for":"12h"}`)
-		store.out = true
+		store.out.Store(true)
 		if code, answer, _ := p.operate("DELETE", "/v1/revocations/"+eve, ""); code != 200 || answer["degraded"] != true {
 			t.Errorf("lifted without the store: %d %v", code, answer)
 		}
@@ -248,7 +249,7 @@ func TestDescriptionIsWhatIsAnswered(t *testing.T) {
 		if code, answer, _ := p.operate("GET", "/readyz", ""); code != 503 {
 			t.Errorf("ready without the store: %d %v", code, answer)
 		}
-		store.out = false
+		store.out.Store(false)
 		ann.bye()
 	})
 	for path, item := range c.doc.Paths.Map() {

@@ -219,11 +219,11 @@ func TestOperatorKicks(t *testing.T) {
 		bob, welcome := p.enter("bob")
 		member := bob.ask("join", message{"room": "r"}).str("member")
 		path := "/v1/rooms/r/members/" + member
-		store.out = true
+		store.out.Store(true)
 		if code, answer, header := p.operate("DELETE", path, ""); code != 503 || answer.str("code") != "unavailable" || header.Get("Retry-After") != "1" {
 			t.Errorf("without the store: %d %v %v", code, answer, header)
 		}
-		store.out = false
+		store.out.Store(false)
 		if code, answer, _ := p.operate("DELETE", path, ""); code != 204 || answer != nil {
 			t.Errorf("kick: %d %v", code, answer)
 		}

@@ -276,13 +276,13 @@ func TestARevocationDoesNotWaitForTheStore(t *testing.T) {
 	inBubble(t, withUnsteady(&store), func(t *testing.T, p *pod) {
 		ann, _ := p.enter("ann")
 		ann.ask("join", message{"room": "r"})
-		store.out = true
+		store.out.Store(true)
 		p.revoke(`{"user":"ann","for":"1h"}`)
 		if got := ann.want("removed"); got["reason"] != "revoked" {
 			t.Errorf("she is told %v", got)
 		}
 		ann.wantClose(CloseForbidden)
-		store.out = false
+		store.out.Store(false)
 	})
 }
 

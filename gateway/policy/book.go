@@ -72,7 +72,7 @@ func newBook(now func() time.Time) *book {
 
 // decide puts in rules that were decided here, at a time where they don't say themselves when,
 // and returns them as they stand. Nobody else knows of them yet.
-func (b *book) decide(rules []Rule, at time.Time) []Rule {
+func (b *book) decide(rules []Rule, at time.Time, leasts []time.Time) []Rule {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	stand := make([]Rule, len(rules))
@@ -80,7 +80,11 @@ func (b *book) decide(rules []Rule, at time.Time) []Rule {
 	for i, r := range rules {
 		if r.Set.IsZero() {
 			r.Set = milli(at)
-			if least := b.least(r.key()); r.Set.Before(least) {
+			least := b.least(r.key())
+			if leasts != nil {
+				least = leasts[i]
+			}
+			if r.Set.Before(least) {
 				r.Set = least
 			}
 		}

@@ -20,7 +20,7 @@ func (l *Local) Set(_ context.Context, rules ...Rule) ([]Rule, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.decide(rules, l.now()), nil
+	return l.decide(rules, l.now(), nil), nil
 }
 
 // Close implements [Rules].

@@ -103,9 +103,11 @@ func (s *Shared) Set(ctx context.Context, rules ...Rule) ([]Rule, error) {
 	for i, r := range rules {
 		entries[i] = entry{r, r.Until}
 	}
-	done, err := s.put(ctx, entries, s.leasts(rules))
+	at, leasts := s.redisNow(), s.leasts(rules)
+	done, err := s.put(ctx, entries, leasts)
 	if err != nil {
-		stand := s.decide(rules, s.redisNow())
+		// It was decided before that was known, and before whatever was heard meanwhile.
+		stand := s.decide(rules, at, leasts)
 		s.lookNow()
 		return stand, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}

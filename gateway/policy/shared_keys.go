@@ -6,7 +6,8 @@ import "strconv"
 // hash tag, so that in a cluster they are on one node. A room of the name "rules" has the same
 // tag: neither these names nor the channel's are ones that a room has.
 //
-//	history   hash: epoch, a random text; version, which counts the changes; chain, a hash over them
+//	history   hash: epoch, a random text; version, which counts the changes; chain, a hash over them;
+//	          count, of the rules that there are
 //	rules     hash: id → rule, as in wire.go
 //	versions  sorted set: id → the version with which it changed last
 //	ends      sorted set: id → until when it is remembered, in ms

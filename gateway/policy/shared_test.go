@@ -190,11 +190,15 @@ func subscribers(s *redistest.Server) map[string]bool {
 // What one pod knows Redis has again, without anybody's being told of anything.
 func TestRulesOutliveRedis(t *testing.T) {
 	for name, forget := range map[string]func(s *redistest.Server){
-		"emptied":           func(s *redistest.Server) { s.Do("FLUSHALL") },
-		"restarted empty":   func(s *redistest.Server) { s.Kill(); s.Restart() },
-		"its history lost":  func(s *redistest.Server) { s.Do("DEL", "roompass:{rules}:history") },
-		"half emptied":      func(s *redistest.Server) { s.Do("DEL", "roompass:{rules}:rules", "roompass:{rules}:history") },
-		"emptied, and used": func(s *redistest.Server) { s.Do("FLUSHALL"); s.Do("SET", "roompass:{rules}", "x") },
+		"emptied":              func(s *redistest.Server) { s.Do("FLUSHALL") },
+		"restarted empty":      func(s *redistest.Server) { s.Kill(); s.Restart() },
+		"its history lost":     func(s *redistest.Server) { s.Do("DEL", "roompass:{rules}:history") },
+		"its rules evicted":    func(s *redistest.Server) { s.Do("DEL", "roompass:{rules}:rules") },
+		"its versions evicted": func(s *redistest.Server) { s.Do("DEL", "roompass:{rules}:versions") },
+		"its ends evicted":     func(s *redistest.Server) { s.Do("DEL", "roompass:{rules}:ends") },
+		"its chains evicted":   func(s *redistest.Server) { s.Do("DEL", "roompass:{rules}:chains") },
+		"half emptied":         func(s *redistest.Server) { s.Do("DEL", "roompass:{rules}:rules", "roompass:{rules}:history") },
+		"emptied, and used":    func(s *redistest.Server) { s.Do("FLUSHALL"); s.Do("SET", "roompass:{rules}", "x") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -205,7 +209,8 @@ func TestRulesOutliveRedis(t *testing.T) {
 			s.Eventually("they are heard", func() bool { return len(b.all()) == 3 })
 			forget(s)
 			s.Eventually("they are there again", func() bool {
-				return s.Do("HLEN", "roompass:{rules}:rules") == "3" && s.Do("EXISTS", "roompass:{rules}:history") == "1"
+				return s.Do("HLEN", "roompass:{rules}:rules") == "3" && s.Do("EXISTS", "roompass:{rules}:history") == "1" &&
+					s.Do("ZCARD", "roompass:{rules}:versions") == "3" && s.Do("ZCARD", "roompass:{rules}:ends") == "3"
 			})
 			late := startPod(t, s.URL(), byChannelAlone)
 			if diff := cmp.Diff(a.List(), late.List()); diff != "" {
@@ -511,7 +516,9 @@ func TestWhatCannotBeReadIsSkipped(t *testing.T) {
 	s.Do("SPUBLISH", channel, "hello")
 	s.Do("SPUBLISH", channel, `= 0 = =X 1 =c [{"kind":"party"}]`)
 	s.Do("HSET", "roompass:{rules}:rules", "strange", `{"kind":"party"}`, eve.ID(), "[")
-	s.Do("ZADD", "roompass:{rules}:versions", 1000, "strange", 1001, "none")
+	s.Do("ZADD", "roompass:{rules}:versions", 1000, "strange")
+	s.Do("ZADD", "roompass:{rules}:ends", time.Now().Add(time.Hour).UnixMilli(), "strange")
+	s.Do("HINCRBY", "roompass:{rules}:history", "count", 1)
 	b := startPod(t, s.URL(), byChannelAlone)
 	if got := revokedOn("eve", a, b); !got[0] || got[1] {
 		t.Errorf("eve is revoked: %v", got)

@@ -18,8 +18,12 @@ end
 
 local function text(number) return string.format('%.0f', number) end
 
-local state = redis.call('HMGET', history, 'epoch', 'version', 'chain')
+local state = redis.call('HMGET', history, 'epoch', 'version', 'chain', 'count')
 local epoch, version, chain = state[1] or '', tonumber(state[2] or 0) or 0, state[3] or ''
+local count = tonumber(state[4] or 0)
+if redis.call('HLEN', rules) ~= count or redis.call('ZCARD', versions) ~= count or redis.call('ZCARD', ends) ~= count then
+  epoch, version, chain = '', 0, '' -- a part was lost, as where Redis evicts what will run out
+end
 local before = { epoch, text(version), chain }
 if epoch == '' then redis.call('DEL', rules, versions, ends, chains) end -- left of a history that is lost
 
@@ -65,6 +69,9 @@ if #over > 0 then
   redis.call('ZREM', ends, unpack(over))
 end
 
+local function counted() redis.call('HSET', history, 'count', redis.call('HLEN', rules)) end
+if #over > 0 and epoch ~= '' then counted() end
+
 local stand, changed = {}, {}
 for i = 6, #ARGV, 7 do
   local id, rest = ARGV[i], ARGV[i + 6]
@@ -94,6 +101,7 @@ end
 if #changed > 0 then
   redis.call('LTRIM', chains, -tonumber(ARGV[5]), -1)
   redis.call('HSET', history, 'epoch', epoch, 'version', text(version), 'chain', chain)
+  counted()
   local last = redis.call('ZRANGE', ends, -1, -1, 'WITHSCORES')
   for _, name in ipairs(KEYS) do
     redis.call('PEXPIREAT', name, text(tonumber(last[2]) + tonumber(ARGV[4])))

@@ -6,15 +6,18 @@
 -- of this history, with epoch, version and chain as they are, the version up to which this goes,
 -- and the rules, the one that changed last at the end.
 
-local history, rules, versions, chains = KEYS[1], KEYS[2], KEYS[3], KEYS[5]
+local history, rules, versions, ends, chains = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local seen_epoch, seen, seen_chain, after = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 
 if ARGV[6] ~= '' then redis.call('SPUBLISH', ARGV[6], 'here') end
 
 local time = redis.call('TIME')
 local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
-local state = redis.call('HMGET', history, 'epoch', 'version', 'chain')
+local state = redis.call('HMGET', history, 'epoch', 'version', 'chain', 'count')
 local epoch, version, chain = state[1] or '', tonumber(state[2] or 0) or 0, state[3] or ''
+local count = tonumber(state[4] or 0)
+local whole = redis.call('HLEN', rules) == count and redis.call('ZCARD', versions) == count and redis.call('ZCARD', ends) == count
+if not whole then epoch, version, chain = '', 0, '' end -- as if there were nothing; see put.lua
 
 -- follows says whether what the pod has seen is part of this history.
 local function follows()
