@@ -28,7 +28,13 @@ type process struct {
 
 func serveProcess(t *testing.T, args ...string) process {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], append([]string{"serve"}, args...)...)
+	return startProcess(t, os.Args[0], args...)
+}
+
+// startProcess starts a pod of this binary, which is the test's or the command itself.
+func startProcess(t *testing.T, binary string, args ...string) process {
+	t.Helper()
+	cmd := exec.Command(binary, append([]string{"serve"}, args...)...)
 	cmd.Env = append(os.Environ(), asCommand+"=1")
 	var stderr strings.Builder
 	cmd.Stderr = &stderr

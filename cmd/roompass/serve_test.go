@@ -209,7 +209,8 @@ func TestServeTakesItsFlagsFromTheFile(t *testing.T) {
 // look asks the operator's listener.
 func (s served) look(t *testing.T, path string) (int, string) {
 	t.Helper()
-	response, err := http.Get(s.operator + path)
+	client := http.Client{Timeout: 30 * time.Second}
+	response, err := client.Get(s.operator + path)
 	if err != nil {
 		t.Fatal(err)
 	}
