@@ -38,7 +38,7 @@ type conn struct {
 	is      atomic.Pointer[identity]
 	ends    atomic.Int64 // Unix seconds when the session does; 0 until authenticated
 
-	mu       sync.Mutex // guards what follows; held while nothing else is but out's lock
+	mu       sync.Mutex // guards what follows; no lock but out's is taken while it is held
 	seats    map[string]*seat
 	code     CloseCode // why we closed; 0 while we haven't
 	over     bool      // the session has ended: its members go, and don't linger

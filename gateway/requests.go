@@ -165,8 +165,9 @@ func (c *conn) occupy(s *seat) {
 // seat returns the connection's place in a room.
 func (c *conn) seat(room string) (*seat, error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if s, ok := c.seats[room]; ok && s.membership() != nil {
+	s, ok := c.seats[room]
+	c.mu.Unlock() // a seat's lock is taken before the connection's
+	if ok && s.membership() != nil {
 		return s, nil
 	}
 	return nil, &requestError{codeNotJoined, "this connection isn't in the room"}

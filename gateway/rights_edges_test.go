@@ -3,12 +3,14 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/roompass/roompass/gateway/policy"
 	"github.com/roompass/roompass/rooms"
+	"github.com/roompass/roompass/tokens"
 )
 
 func TestARightThatWasGivenForAMinuteEndsWithIt(t *testing.T) {
@@ -181,4 +183,29 @@ func TestWhoIsRevokedIsOutThoughTheSharedViewHangs(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A request looks for the place that a token is just being pushed to.
+func TestARequestAndATokenDoNotWaitForEachOther(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, p *pod) {
+		ann, _ := p.enter("ann")
+		ann.ask("join", message{"room": "r"})
+		c := p.server.conns.all()[0]
+		place := c.allSeats()[0]
+		var both sync.WaitGroup
+		both.Go(func() {
+			for range 100_000 {
+				if _, err := c.seat("r"); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		both.Go(func() {
+			for range 2_000 {
+				place.push(tokens.Token{IssuedAt: time.Now(), ExpiresAt: time.Now().Add(time.Minute)})
+			}
+		})
+		both.Wait()
+		ann.bye()
+	})
 }
