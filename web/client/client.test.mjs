@@ -258,3 +258,93 @@ test("a room that was lost for want of an answer is joined again while the socke
   assert.equal(newest().sent.filter((m) => m.type === "join").length, 3);
   gateway.close();
 });
+
+test("tokens: what is held now, then each new one; who is slow gets the newest only", async () => {
+  const gateway = await opened();
+  const room = await entered(gateway);
+  const tokens = room.tokens();
+  assert.equal((await tokens.next()).value.token, "jwt1");
+  const waiting = tokens.next();
+  newest().bring({ type: "token", room: "r", ...token(2) });
+  assert.equal((await waiting).value.token, "jwt2");
+  for (const n of [3, 4, 5]) newest().bring({ type: "token", room: "r", ...token(n) });
+  assert.equal((await tokens.next()).value.token, "jwt5");
+  assert.equal((await room.tokens().next()).value.token, "jwt5", "each iterator is its own");
+  const both = [tokens.next(), tokens.next()];
+  for (const n of [6, 7]) {
+    newest().bring({ type: "token", room: "r", ...token(n) });
+    await settle();
+  }
+  assert.deepEqual((await Promise.all(both)).map(({ value }) => value.token), ["jwt6", "jwt7"]);
+  gateway.close();
+});
+
+test("tokens end when you leave, are removed, or the connection is closed, and not by unconfirmed or a lost socket", async () => {
+  for (const [how, end] of Object.entries({
+    left: (gateway, room) => { room.leave(); newest().bring({ type: "left", id: newest().last("leave").id, room: "r" }); },
+    removed: () => newest().bring({ type: "removed", room: "r", reason: "kicked" }),
+    closed: (gateway) => gateway.close(),
+    refused: () => newest().lost(4403),
+  })) {
+    const gateway = await opened();
+    const room = await entered(gateway);
+    const seen = [];
+    const ended = (async () => { for await (const { token } of room.tokens()) seen.push(token); })();
+    await settle();
+    newest().bring({ type: "removed", room: "r", reason: "unconfirmed" });
+    newest().lost(1013);
+    const socket = await next();
+    socket.bring(welcome({ resumed: true, rooms: [{ room: "r", member: "me", members: [], cursor: "e.1", gap: true, token: token(2) }] }));
+    await settle();
+    end(gateway, room);
+    await ended;
+    assert.deepEqual(seen, ["jwt1", "jwt2"], how);
+    assert.equal((await room.tokens().next()).done, true, how);
+    gateway.close();
+  }
+});
+
+test("a loop over tokens can be left, and an iterator that waits can be ended from elsewhere", async () => {
+  const gateway = await opened();
+  const room = await entered(gateway);
+  for await (const { token } of room.tokens()) {
+    assert.equal(token, "jwt1");
+    break;
+  }
+  const tokens = room.tokens();
+  await tokens.next();
+  const waiting = tokens.next();
+  await tokens.return();
+  assert.equal((await waiting).done, true);
+  gateway.close();
+});
+
+test("to join again goes before what waits to be said there, also where no more can wait", async () => {
+  const gateway = await opened();
+  const room = await entered(gateway);
+  newest().lost();
+  for (let n = 0; n < 256; n++) room.signal("you", n);
+  const socket = await next();
+  socket.bring(welcome({ session: "T" }));
+  assert.deepEqual(socket.sent.slice(1, 3).map((m) => m.type), ["join", "signal"]);
+  gateway.close();
+});
+
+test("to join again is tried again, unless you may not: then you are removed", async () => {
+  const gateway = await opened();
+  const room = await entered(gateway);
+  newest().lost();
+  const socket = await next();
+  socket.bring(welcome({ session: "T" }));
+  socket.bring({ type: "error", id: socket.last("join").id, code: "unavailable", message: "not now" });
+  await settle();
+  mock.timers.tick(15_000);
+  await settle();
+  const joins = socket.sent.filter((m) => m.type === "join");
+  assert.equal(joins.length, 2);
+  socket.bring({ type: "error", id: joins[1].id, code: "not_allowed", message: "no" });
+  await settle();
+  assert.deepEqual(room.log, ["removed"]);
+  assert.equal((await room.tokens().next()).done, true);
+  gateway.close();
+});

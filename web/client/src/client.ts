@@ -56,7 +56,10 @@ export interface RoomEventMap {
   updated: Event & { readonly member: Member };
   left: Event & { readonly member: Member; readonly reason: string };
   signal: Event & { readonly from: string; readonly data: JSONValue };
-  /** You are out: kicked, revoked, or the room was closed. */
+  /**
+   * You are out: "kicked", "revoked", "room_closed", or "not_allowed" where you were to come back. With "unconfirmed"
+   * the app couldn't be asked about you for too long: you are here again when it can, and until then have no good token.
+   */
   removed: Event & { readonly reason: string };
   /** So much was missed that only the state came; the differences came as events before this. */
   gap: Event;
@@ -148,8 +151,8 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
     const known = this.#rooms.get(name);
     if (known) throw new RequestError("already_joined", `you are in ${name} already`);
     const room = new Room(name, options.data, (message) => this.#request({ ...message, room: name }), (forGood) => {
-      if (forGood) this.#rooms.delete(name);
-      else this.#again(room);
+      if (!forGood) this.#again(room);
+      else if (this.#rooms.get(name) === room) this.#rooms.delete(name);
     });
     this.#rooms.set(name, room);
     try {
@@ -172,19 +175,29 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
     this.#current?.close(4000, "dropped on purpose");
   }
 
-  #join(room: Room): Promise<void> {
-    return this.#request({ type: "join", room: room.name, data: room._data }).then((reply) => room._begin(reply));
+  #join(room: Room, first = false): Promise<void> {
+    return this.#request({ type: "join", room: room.name, data: room._data }, first).then((reply) => room._begin(reply));
   }
 
-  /** Joins a room again, and again, that the gateway took because the app couldn't be asked. */
+  /** Joins a room anew that you were in, before anything that waits to be said there. */
+  #rejoin(room: Room) {
+    this.#join(room, true).catch(({ code }: RequestError) => {
+      if (this.#rooms.get(room.name) !== room) return;
+      if (code === "not_allowed") {
+        room._receive({ type: "removed", reason: code });
+      } else {
+        room._out = true;
+        this.#again(room);
+      }
+    });
+  }
+
+  /** Joins a room again, and again, that can't be had just now: mostly since the app couldn't be asked. */
   #again(room: Room) {
     setTimeout(() => {
       if (!room._out || this.#rooms.get(room.name) !== room) return;
-      if (this.#state !== "connected") return this.#again(room);
-      this.#join(room).catch((why) => {
-        if (why.code === "not_allowed") this.#rooms.delete(room.name);
-        else this.#again(room);
-      });
+      if (this.#state === "connected") this.#rejoin(room);
+      else this.#again(room);
     }, 5000 + Math.random() * 10_000);
   }
 
@@ -282,7 +295,7 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
     for (const state of message.rooms) this.#rooms.get(state.room)?._restore(state);
     if (!message.resumed) {
       for (const room of this.#rooms.values()) {
-        if (room._cursor) this.#join(room).catch(() => this.#rooms.delete(room.name));
+        if (room._cursor) this.#rejoin(room);
       }
     }
     this.#become("connected");
@@ -342,14 +355,17 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
     for (const request of [...this.#outbox, ...this.#pending.values()]) request.reject(why);
     this.#outbox = [];
     this.#pending.clear();
+    for (const room of this.#rooms.values()) room._end();
     this.#rooms.clear();
   }
 
-  #request(message: Wire): Promise<Wire> {
+  #request(message: Wire, first = false): Promise<Wire> {
     const promise = new Promise<Wire>((resolve, reject) => {
       if (this.#state === "closed") return reject(new RequestError("closed", "the connection is closed"));
-      if (this.#outbox.length >= outboxLimit) return reject(new RequestError("overflow", `${outboxLimit} messages wait already`));
-      this.#outbox.push({ message, resolve, reject });
+      const request = { message, resolve, reject };
+      if (first) this.#outbox.unshift(request);
+      else if (this.#outbox.length < outboxLimit) this.#outbox.push(request);
+      else return reject(new RequestError("overflow", `${outboxLimit} messages wait already`));
       this.#flush();
     });
     return quiet(promise);
@@ -378,6 +394,9 @@ export class Room extends (EventTarget as { new (): Emitter<RoomEventMap> & Even
   #members = new Map<string, Member>();
   #member = "";
   #token?: Token;
+  #over = false;
+  #news!: Promise<void>; // of a token, or of an end
+  #tell!: () => void;
   #send: (message: Wire) => Promise<Wire>;
   #forget: (forGood: boolean) => void;
   /** @internal */ _cursor = "";
@@ -390,6 +409,7 @@ export class Room extends (EventTarget as { new (): Emitter<RoomEventMap> & Even
     this._data = data;
     this.#send = send;
     this.#forget = forget;
+    this.#await();
   }
 
   /** Your own member id: the same for as long as you are here, whatever happens to the socket. */
@@ -398,6 +418,30 @@ export class Room extends (EventTarget as { new (): Emitter<RoomEventMap> & Even
   get members(): Member[] { return [...this.#members.values()]; }
   /** The newest token. */
   get token(): Token | undefined { return this.#token; }
+
+  /**
+   * tokens are what you hold now, and then each new one as it comes. Who is slow gets the newest only. It ends
+   * when you are out for good: you left, were removed, or the connection is closed. Each call gives an iterator of its own.
+   *
+   *     for await (const { token } of room.tokens()) adapter.setJoinToken(token);
+   */
+  tokens(): AsyncIterableIterator<Token> {
+    let seen: Token | undefined;
+    let over = false;
+    const next = async (): Promise<IteratorResult<Token>> => {
+      while (!over && !this.#over) {
+        if (this.#token && this.#token !== seen) return { value: (seen = this.#token), done: false };
+        await this.#news;
+      }
+      return { value: undefined, done: true };
+    };
+    const end = async (): Promise<IteratorResult<Token>> => {
+      over = true;
+      this.#stir(); // who waits on this iterator looks again
+      return { value: undefined, done: true };
+    };
+    return { next, return: end, [Symbol.asyncIterator]() { return this; } };
+  }
 
   /** signal sends data to one member, or with undefined to all the others. */
   signal(to: string | undefined, data: JSONValue): Promise<void> { return this.#ask({ type: "signal", to, data }); }
@@ -411,9 +455,23 @@ export class Room extends (EventTarget as { new (): Emitter<RoomEventMap> & Even
   }
   /** kick removes another member; your token has to say kick_users. */
   kick(member: string): Promise<void> { return this.#ask({ type: "kick", member }); }
-  leave(): Promise<void> { return this.#ask({ type: "leave" }, () => this.#forget(true)); }
+  leave(): Promise<void> { return this.#ask({ type: "leave" }, () => this._end()); }
 
   #ask(message: Wire, then: () => void = () => {}): Promise<void> { return quiet(this.#send(message).then(then)); }
+
+  #await() { this.#news = new Promise((resolve) => (this.#tell = resolve)); }
+
+  #stir() {
+    this.#tell();
+    this.#await();
+  }
+
+  /** @internal You are out for good. */
+  _end() {
+    this.#over = true;
+    this.#forget(true);
+    this.#stir();
+  }
 
   /** @internal */
   _begin(state: Wire) {
@@ -456,6 +514,7 @@ export class Room extends (EventTarget as { new (): Emitter<RoomEventMap> & Even
 
   #renew(t: Wire) {
     this.#token = { token: t.token, expiresAt: t.expires_at, issuedAt: t.issued_at, expiresIn: t.expires_in, receivedAt: performance.now() };
+    this.#stir();
     emit(this, "token", this.#token);
   }
 
@@ -482,7 +541,8 @@ export class Room extends (EventTarget as { new (): Emitter<RoomEventMap> & Even
       case "removed":
         // The app couldn't be asked about you for too long: you are here again when it can.
         this._out = event.reason === "unconfirmed";
-        this.#forget(!this._out);
+        if (this._out) this.#forget(false);
+        else this._end();
         emit(this, "removed", { reason: event.reason });
     }
   }
