@@ -36,14 +36,14 @@ const newest = () => FakeSocket.all.at(-1);
 beforeEach(() => {
   FakeSocket.all = [];
   mock.timers.reset();
-  mock.timers.enable({ apis: ["setTimeout"] });
+  mock.timers.enable({ apis: ["setTimeout", "Date"] });
 });
 
-async function opened(options = {}) {
+async function opened(options = {}, more = {}) {
   const gateway = connect("ws://gateway.test/ws", { WebSocket: FakeSocket, credential: "ann", ...options });
   await settle();
   newest().open();
-  newest().bring(welcome());
+  newest().bring(welcome(more));
   return gateway;
 }
 
@@ -347,4 +347,197 @@ test("to join again is tried again, unless you may not: then you are removed", a
   assert.deepEqual(room.log, ["removed"]);
   assert.equal((await room.tokens().next()).done, true);
   gateway.close();
+});
+
+const hours = 60 * 60 * 1000;
+
+/** A gateway whose session lasts twelve hours, with a new credential for each time that it is asked. */
+async function provable() {
+  const asked = { times: 0 };
+  const gateway = await opened({ credential: async () => `c${++asked.times}` }, { session_expires_in: 12 * hours });
+  return { gateway, asked };
+}
+
+test("who stays for long proves it anew on the open socket, before the session ends, each time", async () => {
+  const { gateway, asked } = await provable();
+  const room = await entered(gateway);
+  const socket = newest();
+  for (const n of [2, 3, 4]) {
+    mock.timers.tick(6 * hours - 1);
+    await settle();
+    assert.equal(asked.times, n - 1, "not before half of it is over");
+    mock.timers.tick(3 * hours + 1);
+    await settle();
+    const { id, ...auth } = socket.last("auth");
+    assert.deepEqual(auth, { type: "auth", credential: `c${n}` });
+    socket.bring({ type: "ok", id, secret: `X${n}`, session_expires_in: 12 * hours });
+    await settle();
+  }
+  assert.equal(FakeSocket.all.length, 1);
+  socket.lost();
+  const { resume } = (await next()).sent[0];
+  assert.equal(resume.secret, "X4", "the newest secret");
+  assert.deepEqual(room.log, []);
+  gateway.close();
+});
+
+test("a credential that can't be had or isn't taken is asked for again, within a minute, until the session ends", async () => {
+  let asked = 0;
+  const gateway = await opened({ credential: async () => { if (++asked === 2) throw new Error("offline"); return `c${asked}`; } }, { session_expires_in: 12 * hours });
+  const socket = newest();
+  mock.timers.tick(9 * hours);
+  await settle();
+  assert.equal(asked, 2);
+  assert.equal(socket.last("auth").credential, "c1");
+  for (const [n, code] of [[3, "unavailable"], [4, "not_allowed"]]) {
+    mock.timers.tick(60_000);
+    await settle();
+    assert.equal(socket.last("auth").credential, `c${n}`);
+    socket.bring({ type: "error", id: socket.last("auth").id, code, message: "no" });
+    await settle();
+  }
+  mock.timers.tick(60_000);
+  await settle();
+  socket.bring({ type: "ok", id: socket.last("auth").id, secret: "Y", session_expires_in: 12 * hours });
+  await settle();
+  mock.timers.tick(6 * hours - 1);
+  await settle();
+  assert.equal(asked, 5);
+  assert.equal(gateway.state, "connected");
+  gateway.close();
+});
+
+test("a credential that never comes holds nothing up: the session ends with 4401, and the next socket asks anew", async () => {
+  let asked = 0;
+  const gateway = await opened({ credential: () => ++asked === 2 ? new Promise(() => {}) : `c${asked}` }, { session_expires_in: 12 * hours });
+  const room = await entered(gateway, "mine");
+  mock.timers.tick(12 * hours);
+  await settle();
+  newest().bring({ type: "token", room: "r", ...token(2) });
+  newest().lost(4401, "the session is over: authenticate anew");
+  assert.equal(gateway.state, "reconnecting");
+  const socket = await next();
+  assert.equal(socket.sent[0].credential, "c3");
+  socket.bring(welcome({ session: "T", session_expires_in: 12 * hours }));
+  socket.bring({ type: "joined", id: socket.last("join").id, room: "r", member: "me2", members: [member("me2")], cursor: "g.1", token: token(3) });
+  await settle();
+  assert.deepEqual(room.log, ["token jwt2", "left me", "left you", "joined me2", "gap", "token jwt3"]);
+  gateway.close();
+});
+
+test("where a cookie is the credential, another socket is opened to show it, and resumed", async () => {
+  const gateway = await opened({ credential: () => undefined }, { session_expires_in: 12 * hours });
+  const old = newest();
+  mock.timers.tick(9 * hours);
+  await settle();
+  newest().open();
+  assert.notEqual(newest(), old);
+  assert.equal(newest().sent[0].resume.secret, "X");
+  assert.equal(old.readyState, 1);
+  newest().bring(welcome({ resumed: true, session_expires_in: 12 * hours }));
+  assert.equal(gateway.state, "connected");
+  gateway.close();
+});
+
+test("a credential that is a text isn't shown again, and the session's length arms no timer", async () => {
+  const gateway = await opened({}, { session_expires_in: 12 * hours });
+  mock.timers.tick(13 * hours);
+  await settle();
+  assert.equal(newest().sent.length, 1);
+  gateway.close();
+});
+
+/** Gives this process what a page has: window's events and a document. */
+function page(t) {
+  const [window, document] = [new EventTarget(), Object.assign(new EventTarget(), { visibilityState: "visible" })];
+  const had = {};
+  for (const [name, value] of Object.entries({
+    document, addEventListener: window.addEventListener.bind(window), removeEventListener: window.removeEventListener.bind(window),
+  })) {
+    had[name] = Object.getOwnPropertyDescriptor(globalThis, name);
+    Object.defineProperty(globalThis, name, { value, configurable: true });
+  }
+  t.after(() => { for (const name in had) if (had[name]) Object.defineProperty(globalThis, name, had[name]); else delete globalThis[name]; });
+  return { window, document, tell: (target, type, more) => target.dispatchEvent(Object.assign(new Event(type), more)) };
+}
+
+test("a page that slept over the moment proves it when it wakes, and not while it is hidden", async (t) => {
+  const { window, document, tell } = page(t);
+  for (const [target, type] of [[document, "visibilitychange"], [window, "pageshow"]]) {
+    FakeSocket.all = [];
+    const { gateway, asked } = await provable();
+    tell(target, type);
+    await settle();
+    assert.equal(asked.times, 1, "it isn't due");
+    mock.timers.setTime(Date.now() + 10 * hours); // timers sleep, the clock doesn't
+    document.visibilityState = "hidden";
+    tell(target, type);
+    await settle();
+    assert.equal(asked.times, 1);
+    document.visibilityState = "visible";
+    tell(target, type);
+    tell(target, type);
+    await settle();
+    assert.equal(asked.times, 2, "once");
+    assert.equal(newest().last("auth").credential, "c2");
+    gateway.close();
+  }
+});
+
+test("a page that slept until the session was over comes back by another one, without 4401 also", async (t) => {
+  const { document, tell } = page(t);
+  const { gateway } = await provable();
+  const room = await entered(gateway);
+  mock.timers.setTime(Date.now() + 20 * hours);
+  tell(document, "visibilitychange");
+  await settle();
+  newest().lost(); // that socket was long dead
+  const socket = await next();
+  assert.equal(socket.sent[0].credential, "c3");
+  socket.bring(welcome({ session: "T", session_expires_in: 12 * hours }));
+  socket.bring({ type: "joined", id: socket.last("join").id, room: "r", member: "me2", members: [member("me2")], cursor: "g.1", token: token(3) });
+  await settle();
+  assert.equal(room.token.token, "jwt3");
+  gateway.close();
+});
+
+test("visibilitychange and pageshow end the wait for the next socket; one that is hidden waits on", async (t) => {
+  const { window, document, tell } = page(t);
+  for (const [target, type] of [[document, "visibilitychange"], [window, "pageshow"]]) {
+    FakeSocket.all = [];
+    const gateway = await opened();
+    newest().lost();
+    document.visibilityState = "hidden";
+    tell(target, type);
+    await settle();
+    assert.equal(FakeSocket.all.length, 1);
+    document.visibilityState = "visible";
+    tell(target, type);
+    await settle();
+    assert.equal(FakeSocket.all.length, 2, type);
+    newest().open();
+    newest().bring(welcome({ resumed: true }));
+    assert.equal(gateway.state, "connected");
+    gateway.close();
+    tell(target, type);
+    await settle();
+    assert.equal(FakeSocket.all.length, 2, "closed is closed");
+  }
+});
+
+test("online: another socket is tried at once beside the one that may be dead; pagehide says goodbye, unless the page is kept", async (t) => {
+  const { window, tell } = page(t);
+  const gateway = await opened();
+  const old = newest();
+  tell(window, "online");
+  await settle();
+  assert.equal(FakeSocket.all.length, 2);
+  newest().open();
+  newest().bring(welcome({ resumed: true }));
+  assert.equal(old.readyState, 3);
+  tell(window, "pagehide", { persisted: true });
+  assert.equal(gateway.state, "connected");
+  tell(window, "pagehide", { persisted: false });
+  assert.equal(gateway.state, "closed");
+  assert.equal(newest().closedWith, 1000);
 });

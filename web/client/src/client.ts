@@ -74,7 +74,10 @@ interface Emitter<Events> {
   removeEventListener<K extends keyof Events & string>(type: K, listener: (event: Events[K]) => void): void;
 }
 
-/** A credential, or what fetches one: asked anew for every socket. */
+/**
+ * A credential, or what fetches one. A function is asked anew for every socket, and on an open one long before the
+ * session ends, so that it goes on: give one wherever somebody may stay for hours. If it throws it is asked again later.
+ */
 export type Credential = string | undefined | (() => string | undefined | Promise<string | undefined>);
 
 export interface ConnectOptions {
@@ -123,6 +126,9 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
   #refusals = 0;
   #retry?: ReturnType<typeof setTimeout>;
   #pacer?: ReturnType<typeof setTimeout>;
+  #prover?: ReturnType<typeof setTimeout>;
+  #due = Infinity; // when to prove anew who you are: by Date.now(), which goes on in sleep
+  #ends = Infinity; // when the session does
   #rate = 24;
   #burst = 48;
   #budget = 48;
@@ -208,8 +214,9 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
   }
 
   #wake = () => {
-    if (this.#retry === undefined || globalThis.document?.visibilityState === "hidden") return;
-    void this.#open();
+    if (globalThis.document?.visibilityState === "hidden") return;
+    if (this.#retry !== undefined) void this.#open();
+    else if (Date.now() >= this.#due) void this.#prove();
   };
 
   /** The page is left for good, so nobody will resume: don't keep the others waiting for it. */
@@ -221,6 +228,38 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
   #move = () => {
     if (this.#state !== "closed" && !this.#next) void this.#open();
   };
+
+  /** The session lasts so long from now. Others began when you did: not all of them ask the app at the same moment. */
+  #lasts(milliseconds: number) {
+    this.#ends = Date.now() + milliseconds;
+    this.#remind(milliseconds * (0.5 + Math.random() / 4));
+  }
+
+  #remind(wait: number) {
+    clearTimeout(this.#prover);
+    if (typeof this.#options.credential !== "function" || !(wait > 100)) return;
+    this.#due = Date.now() + wait;
+    this.#prover = setTimeout(() => void this.#prove(), Math.min(wait, 2 ** 31 - 1));
+  }
+
+  /** Proves anew who you are. Where that fails until the session ends, the close with 4401 is the last reminder. */
+  async #prove() {
+    clearTimeout(this.#prover);
+    this.#due = Infinity;
+    const socket = this.#current;
+    if (!socket) return; // the next one brings a credential
+    try {
+      const credential = await (this.#options.credential as () => unknown)();
+      if (socket !== this.#current) return;
+      if (!credential) return this.#move(); // a cookie proves nothing on an open socket
+      const { secret, session_expires_in } = await this.#request({ type: "auth", credential }, true);
+      if (socket !== this.#current) return;
+      this.#secret = secret;
+      this.#lasts(session_expires_in);
+    } catch {
+      if (socket === this.#current) this.#remind(Math.min(60_000, (this.#ends - Date.now()) / 4) * (0.5 + Math.random() / 2));
+    }
+  }
 
   async #open() {
     if (this.#opening) return;
@@ -288,6 +327,7 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
     this.#session = message.session;
     this.#secret = message.secret;
     this.#user = message.user;
+    this.#lasts(message.session_expires_in);
     this.#rate = 0.8 * message.limits.messages_per_second;
     this.#burst = this.#budget = 0.8 * message.limits.burst;
     this.#counted = performance.now();
@@ -346,6 +386,7 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
     if (this.#state === "closed") return;
     clearTimeout(this.#retry);
     clearTimeout(this.#pacer);
+    clearTimeout(this.#prover);
     globalThis.removeEventListener?.("online", this.#move);
     globalThis.removeEventListener?.("pageshow", this.#wake);
     globalThis.removeEventListener?.("pagehide", this.#gone);
