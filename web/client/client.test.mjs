@@ -2,36 +2,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 import { connect } from "../dist/client.js";
-
-/** A WebSocket whose other end is the test. */
-class FakeSocket {
-  static all = [];
-  readyState = 0;
-  sent = [];
-  constructor(url, protocols) {
-    Object.assign(this, { url, protocols });
-    FakeSocket.all.push(this);
-  }
-  open() { this.readyState = 1; this.onopen(); }
-  send(text) { this.sent.push(JSON.parse(text)); }
-  bring(message) { this.onmessage({ data: JSON.stringify(message) }); }
-  close(code = 1005) { this.lost(code); }
-  lost(code = 1006, reason = "") {
-    if (this.readyState === 3) return;
-    this.readyState = 3;
-    this.closedWith = code;
-    this.onclose({ code, reason });
-  }
-  /** The last request of a type. */
-  last(type) { return this.sent.findLast((m) => m.type === type); }
-}
-
-const limits = { messages_per_second: 30, burst: 60 };
-const welcome = (more = {}) => ({ type: "welcome", session: "S", secret: "X", user: "ann", resumed: false, rooms: [], limits, ...more });
-const member = (id, data = null) => ({ id, user: id, data, joined_at: 1 });
-const token = (n) => ({ token: `jwt${n}`, expires_at: 300_000 + n, issued_at: n, expires_in: 300_000 });
-const settle = async () => { for (let i = 0; i < 20; i++) await Promise.resolve(); };
-const newest = () => FakeSocket.all.at(-1);
+import { FakeSocket, member, newest, settle, token, welcome } from "./fake-socket.mjs";
 
 beforeEach(() => {
   FakeSocket.all = [];
