@@ -17,7 +17,7 @@ run: build
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN) ./cmd/roompass
 
-generate:
+generate: web/node_modules/.package-lock.json
 	go generate ./...
 
 # In the order in which a mistake is found soonest.
@@ -38,7 +38,7 @@ test-go:
 
 test-web: web/node_modules/.package-lock.json
 	cd web && npx --no-install tsc --noEmit
-	cd web && node --test client/client.test.mjs
+	cd web && node --test client/*.test.mjs
 
 test-e2e: build web/e2e/node_modules/.package-lock.json
 	cd web/e2e && ROOMPASS_BIN='$(BIN)' OUT='$(OUT)' node --test --test-concurrency=1 main.test.mjs cluster.test.mjs

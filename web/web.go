@@ -8,11 +8,14 @@ import (
 )
 
 //go:generate go tool esbuild client/src/client.ts --bundle --format=esm --target=es2022 --minify --legal-comments=none --outfile=dist/client.js
+//go:generate go tool esbuild client/src/janus.ts --bundle --format=esm --target=es2022 --minify --legal-comments=none --outfile=dist/janus.js
+//go:generate go tool esbuild client/src/react.ts --format=esm --target=es2022 --minify --legal-comments=none --outfile=dist/react.js
+//go:generate node_modules/.bin/tsc -p tsconfig.types.json --outDir dist/
 //go:generate go tool esbuild demo/demo.ts --bundle --format=esm --target=es2022 --minify --legal-comments=none --outfile=dist/demo.js
 //go:generate go tool esbuild demo/demo.css --minify --outfile=dist/demo.css
 //go:generate cp demo/index.html demo/favicon.svg dist/
 
-//go:embed dist
+//go:embed dist/*.js dist/*.css dist/*.html dist/*.svg
 var dist embed.FS
 
 // Client is client.js, one ES module.

@@ -2,48 +2,19 @@
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 import { connect } from "../dist/client.js";
-
-/** A WebSocket whose other end is the test. */
-class FakeSocket {
-  static all = [];
-  readyState = 0;
-  sent = [];
-  constructor(url, protocols) {
-    Object.assign(this, { url, protocols });
-    FakeSocket.all.push(this);
-  }
-  open() { this.readyState = 1; this.onopen(); }
-  send(text) { this.sent.push(JSON.parse(text)); }
-  bring(message) { this.onmessage({ data: JSON.stringify(message) }); }
-  close(code = 1005) { this.lost(code); }
-  lost(code = 1006, reason = "") {
-    if (this.readyState === 3) return;
-    this.readyState = 3;
-    this.closedWith = code;
-    this.onclose({ code, reason });
-  }
-  /** The last request of a type. */
-  last(type) { return this.sent.findLast((m) => m.type === type); }
-}
-
-const limits = { messages_per_second: 30, burst: 60 };
-const welcome = (more = {}) => ({ type: "welcome", session: "S", secret: "X", user: "ann", resumed: false, rooms: [], limits, ...more });
-const member = (id, data = null) => ({ id, user: id, data, joined_at: 1 });
-const token = (n) => ({ token: `jwt${n}`, expires_at: 300_000 + n, issued_at: n, expires_in: 300_000 });
-const settle = async () => { for (let i = 0; i < 20; i++) await Promise.resolve(); };
-const newest = () => FakeSocket.all.at(-1);
+import { FakeSocket, member, newest, settle, token, welcome } from "./fake-socket.mjs";
 
 beforeEach(() => {
   FakeSocket.all = [];
   mock.timers.reset();
-  mock.timers.enable({ apis: ["setTimeout"] });
+  mock.timers.enable({ apis: ["setTimeout", "Date"] });
 });
 
-async function opened(options = {}) {
+async function opened(options = {}, more = {}) {
   const gateway = connect("ws://gateway.test/ws", { WebSocket: FakeSocket, credential: "ann", ...options });
   await settle();
   newest().open();
-  newest().bring(welcome());
+  newest().bring(welcome(more));
   return gateway;
 }
 
@@ -257,4 +228,287 @@ test("a room that was lost for want of an answer is joined again while the socke
   await settle();
   assert.equal(newest().sent.filter((m) => m.type === "join").length, 3);
   gateway.close();
+});
+
+test("tokens: what is held now, then each new one; who is slow gets the newest only", async () => {
+  const gateway = await opened();
+  const room = await entered(gateway);
+  const tokens = room.tokens();
+  assert.equal((await tokens.next()).value.token, "jwt1");
+  const waiting = tokens.next();
+  newest().bring({ type: "token", room: "r", ...token(2) });
+  assert.equal((await waiting).value.token, "jwt2");
+  for (const n of [3, 4, 5]) newest().bring({ type: "token", room: "r", ...token(n) });
+  assert.equal((await tokens.next()).value.token, "jwt5");
+  assert.equal((await room.tokens().next()).value.token, "jwt5", "each iterator is its own");
+  const both = [tokens.next(), tokens.next()];
+  for (const n of [6, 7]) {
+    newest().bring({ type: "token", room: "r", ...token(n) });
+    await settle();
+  }
+  assert.deepEqual((await Promise.all(both)).map(({ value }) => value.token), ["jwt6", "jwt7"]);
+  gateway.close();
+});
+
+test("tokens end when you leave, are removed, or the connection is closed, and not by unconfirmed or a lost socket", async () => {
+  for (const [how, end] of Object.entries({
+    left: (gateway, room) => { room.leave(); newest().bring({ type: "left", id: newest().last("leave").id, room: "r" }); },
+    removed: () => newest().bring({ type: "removed", room: "r", reason: "kicked" }),
+    closed: (gateway) => gateway.close(),
+    refused: () => newest().lost(4403),
+  })) {
+    const gateway = await opened();
+    const room = await entered(gateway);
+    const seen = [];
+    const ended = (async () => { for await (const { token } of room.tokens()) seen.push(token); })();
+    await settle();
+    newest().bring({ type: "removed", room: "r", reason: "unconfirmed" });
+    newest().lost(1013);
+    const socket = await next();
+    socket.bring(welcome({ resumed: true, rooms: [{ room: "r", member: "me", members: [], cursor: "e.1", gap: true, token: token(2) }] }));
+    await settle();
+    end(gateway, room);
+    await ended;
+    assert.deepEqual(seen, ["jwt1", "jwt2"], how);
+    assert.equal((await room.tokens().next()).done, true, how);
+    gateway.close();
+  }
+});
+
+test("a loop over tokens can be left, and an iterator that waits can be ended from elsewhere", async () => {
+  const gateway = await opened();
+  const room = await entered(gateway);
+  for await (const { token } of room.tokens()) {
+    assert.equal(token, "jwt1");
+    break;
+  }
+  const tokens = room.tokens();
+  await tokens.next();
+  const waiting = tokens.next();
+  await tokens.return();
+  assert.equal((await waiting).done, true);
+  gateway.close();
+});
+
+test("to join again goes before what waits to be said there, also where no more can wait", async () => {
+  const gateway = await opened();
+  const room = await entered(gateway);
+  newest().lost();
+  for (let n = 0; n < 256; n++) room.signal("you", n);
+  const socket = await next();
+  socket.bring(welcome({ session: "T" }));
+  assert.deepEqual(socket.sent.slice(1, 3).map((m) => m.type), ["join", "signal"]);
+  gateway.close();
+});
+
+test("to join again is tried again, unless you may not: then you are removed", async () => {
+  const gateway = await opened();
+  const room = await entered(gateway);
+  newest().lost();
+  const socket = await next();
+  socket.bring(welcome({ session: "T" }));
+  socket.bring({ type: "error", id: socket.last("join").id, code: "unavailable", message: "not now" });
+  await settle();
+  mock.timers.tick(15_000);
+  await settle();
+  const joins = socket.sent.filter((m) => m.type === "join");
+  assert.equal(joins.length, 2);
+  socket.bring({ type: "error", id: joins[1].id, code: "not_allowed", message: "no" });
+  await settle();
+  assert.deepEqual(room.log, ["removed"]);
+  assert.equal((await room.tokens().next()).done, true);
+  gateway.close();
+});
+
+const hours = 60 * 60 * 1000;
+
+/** A gateway whose session lasts twelve hours, with a new credential for each time that it is asked. */
+async function provable() {
+  const asked = { times: 0 };
+  const gateway = await opened({ credential: async () => `c${++asked.times}` }, { session_expires_in: 12 * hours });
+  return { gateway, asked };
+}
+
+test("who stays for long proves it anew on the open socket, before the session ends, each time", async () => {
+  const { gateway, asked } = await provable();
+  const room = await entered(gateway);
+  const socket = newest();
+  for (const n of [2, 3, 4]) {
+    mock.timers.tick(6 * hours - 1);
+    await settle();
+    assert.equal(asked.times, n - 1, "not before half of it is over");
+    mock.timers.tick(3 * hours + 1);
+    await settle();
+    const { id, ...auth } = socket.last("auth");
+    assert.deepEqual(auth, { type: "auth", credential: `c${n}` });
+    socket.bring({ type: "ok", id, secret: `X${n}`, session_expires_in: 12 * hours });
+    await settle();
+  }
+  assert.equal(FakeSocket.all.length, 1);
+  socket.lost();
+  const { resume } = (await next()).sent[0];
+  assert.equal(resume.secret, "X4", "the newest secret");
+  assert.deepEqual(room.log, []);
+  gateway.close();
+});
+
+test("a credential that can't be had or isn't taken is asked for again, within a minute, until the session ends", async () => {
+  let asked = 0;
+  const gateway = await opened({ credential: async () => { if (++asked === 2) throw new Error("offline"); return `c${asked}`; } }, { session_expires_in: 12 * hours });
+  const socket = newest();
+  mock.timers.tick(9 * hours);
+  await settle();
+  assert.equal(asked, 2);
+  assert.equal(socket.last("auth").credential, "c1");
+  for (const [n, code] of [[3, "unavailable"], [4, "not_allowed"]]) {
+    mock.timers.tick(60_000);
+    await settle();
+    assert.equal(socket.last("auth").credential, `c${n}`);
+    socket.bring({ type: "error", id: socket.last("auth").id, code, message: "no" });
+    await settle();
+  }
+  mock.timers.tick(60_000);
+  await settle();
+  socket.bring({ type: "ok", id: socket.last("auth").id, secret: "Y", session_expires_in: 12 * hours });
+  await settle();
+  mock.timers.tick(6 * hours - 1);
+  await settle();
+  assert.equal(asked, 5);
+  assert.equal(gateway.state, "connected");
+  gateway.close();
+});
+
+test("a credential that never comes holds nothing up: the session ends with 4401, and the next socket asks anew", async () => {
+  let asked = 0;
+  const gateway = await opened({ credential: () => ++asked === 2 ? new Promise(() => {}) : `c${asked}` }, { session_expires_in: 12 * hours });
+  const room = await entered(gateway, "mine");
+  mock.timers.tick(12 * hours);
+  await settle();
+  newest().bring({ type: "token", room: "r", ...token(2) });
+  newest().lost(4401, "the session is over: authenticate anew");
+  assert.equal(gateway.state, "reconnecting");
+  const socket = await next();
+  assert.equal(socket.sent[0].credential, "c3");
+  socket.bring(welcome({ session: "T", session_expires_in: 12 * hours }));
+  socket.bring({ type: "joined", id: socket.last("join").id, room: "r", member: "me2", members: [member("me2")], cursor: "g.1", token: token(3) });
+  await settle();
+  assert.deepEqual(room.log, ["token jwt2", "left me", "left you", "joined me2", "gap", "token jwt3"]);
+  gateway.close();
+});
+
+test("where a cookie is the credential, another socket is opened to show it, and resumed", async () => {
+  const gateway = await opened({ credential: () => undefined }, { session_expires_in: 12 * hours });
+  const old = newest();
+  mock.timers.tick(9 * hours);
+  await settle();
+  newest().open();
+  assert.notEqual(newest(), old);
+  assert.equal(newest().sent[0].resume.secret, "X");
+  assert.equal(old.readyState, 1);
+  newest().bring(welcome({ resumed: true, session_expires_in: 12 * hours }));
+  assert.equal(gateway.state, "connected");
+  gateway.close();
+});
+
+test("a credential that is a text isn't shown again, and the session's length arms no timer", async () => {
+  const gateway = await opened({}, { session_expires_in: 12 * hours });
+  mock.timers.tick(13 * hours);
+  await settle();
+  assert.equal(newest().sent.length, 1);
+  gateway.close();
+});
+
+/** Gives this process what a page has: window's events and a document. */
+function page(t) {
+  const [window, document] = [new EventTarget(), Object.assign(new EventTarget(), { visibilityState: "visible" })];
+  const had = {};
+  for (const [name, value] of Object.entries({
+    document, addEventListener: window.addEventListener.bind(window), removeEventListener: window.removeEventListener.bind(window),
+  })) {
+    had[name] = Object.getOwnPropertyDescriptor(globalThis, name);
+    Object.defineProperty(globalThis, name, { value, configurable: true });
+  }
+  t.after(() => { for (const name in had) if (had[name]) Object.defineProperty(globalThis, name, had[name]); else delete globalThis[name]; });
+  return { window, document, tell: (target, type, more) => target.dispatchEvent(Object.assign(new Event(type), more)) };
+}
+
+test("a page that slept over the moment proves it when it wakes, and not while it is hidden", async (t) => {
+  const { window, document, tell } = page(t);
+  for (const [target, type] of [[document, "visibilitychange"], [window, "pageshow"]]) {
+    FakeSocket.all = [];
+    const { gateway, asked } = await provable();
+    tell(target, type);
+    await settle();
+    assert.equal(asked.times, 1, "it isn't due");
+    mock.timers.setTime(Date.now() + 10 * hours); // timers sleep, the clock doesn't
+    document.visibilityState = "hidden";
+    tell(target, type);
+    await settle();
+    assert.equal(asked.times, 1);
+    document.visibilityState = "visible";
+    tell(target, type);
+    tell(target, type);
+    await settle();
+    assert.equal(asked.times, 2, "once");
+    assert.equal(newest().last("auth").credential, "c2");
+    gateway.close();
+  }
+});
+
+test("a page that slept until the session was over comes back by another one, without 4401 also", async (t) => {
+  const { document, tell } = page(t);
+  const { gateway } = await provable();
+  const room = await entered(gateway);
+  mock.timers.setTime(Date.now() + 20 * hours);
+  tell(document, "visibilitychange");
+  await settle();
+  newest().lost(); // that socket was long dead
+  const socket = await next();
+  assert.equal(socket.sent[0].credential, "c3");
+  socket.bring(welcome({ session: "T", session_expires_in: 12 * hours }));
+  socket.bring({ type: "joined", id: socket.last("join").id, room: "r", member: "me2", members: [member("me2")], cursor: "g.1", token: token(3) });
+  await settle();
+  assert.equal(room.token.token, "jwt3");
+  gateway.close();
+});
+
+test("visibilitychange and pageshow end the wait for the next socket; one that is hidden waits on", async (t) => {
+  const { window, document, tell } = page(t);
+  for (const [target, type] of [[document, "visibilitychange"], [window, "pageshow"]]) {
+    FakeSocket.all = [];
+    const gateway = await opened();
+    newest().lost();
+    document.visibilityState = "hidden";
+    tell(target, type);
+    await settle();
+    assert.equal(FakeSocket.all.length, 1);
+    document.visibilityState = "visible";
+    tell(target, type);
+    await settle();
+    assert.equal(FakeSocket.all.length, 2, type);
+    newest().open();
+    newest().bring(welcome({ resumed: true }));
+    assert.equal(gateway.state, "connected");
+    gateway.close();
+    tell(target, type);
+    await settle();
+    assert.equal(FakeSocket.all.length, 2, "closed is closed");
+  }
+});
+
+test("online: another socket is tried at once beside the one that may be dead; pagehide says goodbye, unless the page is kept", async (t) => {
+  const { window, tell } = page(t);
+  const gateway = await opened();
+  const old = newest();
+  tell(window, "online");
+  await settle();
+  assert.equal(FakeSocket.all.length, 2);
+  newest().open();
+  newest().bring(welcome({ resumed: true }));
+  assert.equal(old.readyState, 3);
+  tell(window, "pagehide", { persisted: true });
+  assert.equal(gateway.state, "connected");
+  tell(window, "pagehide", { persisted: false });
+  assert.equal(gateway.state, "closed");
+  assert.equal(newest().closedWith, 1000);
 });

@@ -56,7 +56,10 @@ export interface RoomEventMap {
   updated: Event & { readonly member: Member };
   left: Event & { readonly member: Member; readonly reason: string };
   signal: Event & { readonly from: string; readonly data: JSONValue };
-  /** You are out: kicked, revoked, or the room was closed. */
+  /**
+   * You are out: "kicked", "revoked", "room_closed", or "not_allowed" where you were to come back. With "unconfirmed"
+   * the app couldn't be asked about you for too long: you are here again when it can, and until then have no good token.
+   */
   removed: Event & { readonly reason: string };
   /** So much was missed that only the state came; the differences came as events before this. */
   gap: Event;
@@ -71,7 +74,10 @@ interface Emitter<Events> {
   removeEventListener<K extends keyof Events & string>(type: K, listener: (event: Events[K]) => void): void;
 }
 
-/** A credential, or what fetches one: asked anew for every socket. */
+/**
+ * A credential, or what fetches one. A function is asked anew for every socket, and on an open one long before the
+ * session ends, so that it goes on: give one wherever somebody may stay for hours. If it throws it is asked again later.
+ */
 export type Credential = string | undefined | (() => string | undefined | Promise<string | undefined>);
 
 export interface ConnectOptions {
@@ -120,6 +126,9 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
   #refusals = 0;
   #retry?: ReturnType<typeof setTimeout>;
   #pacer?: ReturnType<typeof setTimeout>;
+  #prover?: ReturnType<typeof setTimeout>;
+  #due = Infinity; // when to prove anew who you are: by Date.now(), which goes on in sleep
+  #ends = Infinity; // when the session does
   #rate = 24;
   #burst = 48;
   #budget = 48;
@@ -148,8 +157,8 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
     const known = this.#rooms.get(name);
     if (known) throw new RequestError("already_joined", `you are in ${name} already`);
     const room = new Room(name, options.data, (message) => this.#request({ ...message, room: name }), (forGood) => {
-      if (forGood) this.#rooms.delete(name);
-      else this.#again(room);
+      if (!forGood) this.#again(room);
+      else if (this.#rooms.get(name) === room) this.#rooms.delete(name);
     });
     this.#rooms.set(name, room);
     try {
@@ -172,19 +181,29 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
     this.#current?.close(4000, "dropped on purpose");
   }
 
-  #join(room: Room): Promise<void> {
-    return this.#request({ type: "join", room: room.name, data: room._data }).then((reply) => room._begin(reply));
+  #join(room: Room, first = false): Promise<void> {
+    return this.#request({ type: "join", room: room.name, data: room._data }, first).then((reply) => room._begin(reply));
   }
 
-  /** Joins a room again, and again, that the gateway took because the app couldn't be asked. */
+  /** Joins a room anew that you were in, before anything that waits to be said there. */
+  #rejoin(room: Room) {
+    this.#join(room, true).catch(({ code }: RequestError) => {
+      if (this.#rooms.get(room.name) !== room) return;
+      if (code === "not_allowed") {
+        room._receive({ type: "removed", reason: code });
+      } else {
+        room._out = true;
+        this.#again(room);
+      }
+    });
+  }
+
+  /** Joins a room again, and again, that can't be had just now: mostly since the app couldn't be asked. */
   #again(room: Room) {
     setTimeout(() => {
       if (!room._out || this.#rooms.get(room.name) !== room) return;
-      if (this.#state !== "connected") return this.#again(room);
-      this.#join(room).catch((why) => {
-        if (why.code === "not_allowed") this.#rooms.delete(room.name);
-        else this.#again(room);
-      });
+      if (this.#state === "connected") this.#rejoin(room);
+      else this.#again(room);
     }, 5000 + Math.random() * 10_000);
   }
 
@@ -195,8 +214,9 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
   }
 
   #wake = () => {
-    if (this.#retry === undefined || globalThis.document?.visibilityState === "hidden") return;
-    void this.#open();
+    if (globalThis.document?.visibilityState === "hidden") return;
+    if (this.#retry !== undefined) void this.#open();
+    else if (Date.now() >= this.#due) void this.#prove();
   };
 
   /** The page is left for good, so nobody will resume: don't keep the others waiting for it. */
@@ -208,6 +228,38 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
   #move = () => {
     if (this.#state !== "closed" && !this.#next) void this.#open();
   };
+
+  /** The session lasts so long from now. Others began when you did: not all of them ask the app at the same moment. */
+  #lasts(milliseconds: number) {
+    this.#ends = Date.now() + milliseconds;
+    this.#remind(milliseconds * (0.5 + Math.random() / 4));
+  }
+
+  #remind(wait: number) {
+    clearTimeout(this.#prover);
+    if (typeof this.#options.credential !== "function" || !(wait > 100)) return;
+    this.#due = Date.now() + wait;
+    this.#prover = setTimeout(() => void this.#prove(), Math.min(wait, 2 ** 31 - 1));
+  }
+
+  /** Proves anew who you are. Where that fails until the session ends, the close with 4401 is the last reminder. */
+  async #prove() {
+    clearTimeout(this.#prover);
+    this.#due = Infinity;
+    const socket = this.#current;
+    if (!socket) return; // the next one brings a credential
+    try {
+      const credential = await (this.#options.credential as () => unknown)();
+      if (socket !== this.#current) return;
+      if (!credential) return this.#move(); // a cookie proves nothing on an open socket
+      const { secret, session_expires_in } = await this.#request({ type: "auth", credential }, true);
+      if (socket !== this.#current) return;
+      this.#secret = secret;
+      this.#lasts(session_expires_in);
+    } catch {
+      if (socket === this.#current) this.#remind(Math.min(60_000, (this.#ends - Date.now()) / 4) * (0.5 + Math.random() / 2));
+    }
+  }
 
   async #open() {
     if (this.#opening) return;
@@ -275,6 +327,7 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
     this.#session = message.session;
     this.#secret = message.secret;
     this.#user = message.user;
+    this.#lasts(message.session_expires_in);
     this.#rate = 0.8 * message.limits.messages_per_second;
     this.#burst = this.#budget = 0.8 * message.limits.burst;
     this.#counted = performance.now();
@@ -282,7 +335,7 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
     for (const state of message.rooms) this.#rooms.get(state.room)?._restore(state);
     if (!message.resumed) {
       for (const room of this.#rooms.values()) {
-        if (room._cursor) this.#join(room).catch(() => this.#rooms.delete(room.name));
+        if (room._cursor) this.#rejoin(room);
       }
     }
     this.#become("connected");
@@ -333,6 +386,7 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
     if (this.#state === "closed") return;
     clearTimeout(this.#retry);
     clearTimeout(this.#pacer);
+    clearTimeout(this.#prover);
     globalThis.removeEventListener?.("online", this.#move);
     globalThis.removeEventListener?.("pageshow", this.#wake);
     globalThis.removeEventListener?.("pagehide", this.#gone);
@@ -342,14 +396,17 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
     for (const request of [...this.#outbox, ...this.#pending.values()]) request.reject(why);
     this.#outbox = [];
     this.#pending.clear();
+    for (const room of this.#rooms.values()) room._end();
     this.#rooms.clear();
   }
 
-  #request(message: Wire): Promise<Wire> {
+  #request(message: Wire, first = false): Promise<Wire> {
     const promise = new Promise<Wire>((resolve, reject) => {
       if (this.#state === "closed") return reject(new RequestError("closed", "the connection is closed"));
-      if (this.#outbox.length >= outboxLimit) return reject(new RequestError("overflow", `${outboxLimit} messages wait already`));
-      this.#outbox.push({ message, resolve, reject });
+      const request = { message, resolve, reject };
+      if (first) this.#outbox.unshift(request);
+      else if (this.#outbox.length < outboxLimit) this.#outbox.push(request);
+      else return reject(new RequestError("overflow", `${outboxLimit} messages wait already`));
       this.#flush();
     });
     return quiet(promise);
@@ -378,6 +435,9 @@ export class Room extends (EventTarget as { new (): Emitter<RoomEventMap> & Even
   #members = new Map<string, Member>();
   #member = "";
   #token?: Token;
+  #over = false;
+  #news!: Promise<void>; // of a token, or of an end
+  #tell!: () => void;
   #send: (message: Wire) => Promise<Wire>;
   #forget: (forGood: boolean) => void;
   /** @internal */ _cursor = "";
@@ -390,6 +450,7 @@ export class Room extends (EventTarget as { new (): Emitter<RoomEventMap> & Even
     this._data = data;
     this.#send = send;
     this.#forget = forget;
+    this.#await();
   }
 
   /** Your own member id: the same for as long as you are here, whatever happens to the socket. */
@@ -398,6 +459,30 @@ export class Room extends (EventTarget as { new (): Emitter<RoomEventMap> & Even
   get members(): Member[] { return [...this.#members.values()]; }
   /** The newest token. */
   get token(): Token | undefined { return this.#token; }
+
+  /**
+   * tokens are what you hold now, and then each new one as it comes. Who is slow gets the newest only. It ends
+   * when you are out for good: you left, were removed, or the connection is closed. Each call gives an iterator of its own.
+   *
+   *     for await (const { token } of room.tokens()) adapter.setJoinToken(token);
+   */
+  tokens(): AsyncIterableIterator<Token> {
+    let seen: Token | undefined;
+    let over = false;
+    const next = async (): Promise<IteratorResult<Token>> => {
+      while (!over && !this.#over) {
+        if (this.#token && this.#token !== seen) return { value: (seen = this.#token), done: false };
+        await this.#news;
+      }
+      return { value: undefined, done: true };
+    };
+    const end = async (): Promise<IteratorResult<Token>> => {
+      over = true;
+      this.#stir(); // who waits on this iterator looks again
+      return { value: undefined, done: true };
+    };
+    return { next, return: end, [Symbol.asyncIterator]() { return this; } };
+  }
 
   /** signal sends data to one member, or with undefined to all the others. */
   signal(to: string | undefined, data: JSONValue): Promise<void> { return this.#ask({ type: "signal", to, data }); }
@@ -411,9 +496,23 @@ export class Room extends (EventTarget as { new (): Emitter<RoomEventMap> & Even
   }
   /** kick removes another member; your token has to say kick_users. */
   kick(member: string): Promise<void> { return this.#ask({ type: "kick", member }); }
-  leave(): Promise<void> { return this.#ask({ type: "leave" }, () => this.#forget(true)); }
+  leave(): Promise<void> { return this.#ask({ type: "leave" }, () => this._end()); }
 
   #ask(message: Wire, then: () => void = () => {}): Promise<void> { return quiet(this.#send(message).then(then)); }
+
+  #await() { this.#news = new Promise((resolve) => (this.#tell = resolve)); }
+
+  #stir() {
+    this.#tell();
+    this.#await();
+  }
+
+  /** @internal You are out for good. */
+  _end() {
+    this.#over = true;
+    this.#forget(true);
+    this.#stir();
+  }
 
   /** @internal */
   _begin(state: Wire) {
@@ -456,6 +555,7 @@ export class Room extends (EventTarget as { new (): Emitter<RoomEventMap> & Even
 
   #renew(t: Wire) {
     this.#token = { token: t.token, expiresAt: t.expires_at, issuedAt: t.issued_at, expiresIn: t.expires_in, receivedAt: performance.now() };
+    this.#stir();
     emit(this, "token", this.#token);
   }
 
@@ -482,7 +582,8 @@ export class Room extends (EventTarget as { new (): Emitter<RoomEventMap> & Even
       case "removed":
         // The app couldn't be asked about you for too long: you are here again when it can.
         this._out = event.reason === "unconfirmed";
-        this.#forget(!this._out);
+        if (this._out) this.#forget(false);
+        else this._end();
         emit(this, "removed", { reason: event.reason });
     }
   }
