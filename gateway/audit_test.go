@@ -176,7 +176,9 @@ func TestAuditTellsWhatWasDecidedAboutWhom(t *testing.T) {
 		p.operate("DELETE", "/v1/revocations/"+answer.str("id"), "", from)
 		synctest.Wait()
 		lines := log.audits(t)
-		slices.SortStableFunc(lines, func(a, b message) int { return cmp.Compare(a.str("action"), b.str("action")) })
+		slices.SortStableFunc(lines, func(a, b message) int {
+			return cmp.Or(cmp.Compare(a.str("action"), b.str("action")), cmp.Compare(b.str("subject"), a.str("subject")), cmp.Compare(b.str("result"), a.str("result")))
+		})
 		operator := "192.0.2.7"
 		for _, line := range lines {
 			if line["action"] == "token" {

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -13,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -41,28 +43,38 @@ func Start(t testing.TB, args ...string) *Server {
 	return s
 }
 
+// Ports are taken from below those that the system gives to connections, which could take one
+// before its server listens: 10000 to 19999, and 10000 more for the bus of a cluster. Each
+// process begins somewhere else, and returns none twice in a row.
+const (
+	firstPort = 10_000
+	ports     = 10_000
+)
+
+var nextPort atomic.Uint32
+
+func init() { nextPort.Store(rand.Uint32N(ports)) }
+
 // FreePort returns a port that nobody listens on. Its cluster bus port is free too.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
+	for range 1000 {
+		port := firstPort + int(nextPort.Add(1)%ports)
+		if isFree(port) && isFree(port+ports) {
+			return port
 		}
-		port := l.Addr().(*net.TCPAddr).Port
-		_ = l.Close()
-		if port > 50000 {
-			continue
-		}
-		bus, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+10000))
-		if err != nil {
-			continue
-		}
-		_ = bus.Close()
-		return port
 	}
 	t.Fatal("no free port")
 	return 0
+}
+
+func isFree(port int) bool {
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return false
+	}
+	_ = l.Close()
+	return true
 }
 
 // Addr is host:port.
