@@ -512,3 +512,32 @@ test("online: another socket is tried at once beside the one that may be dead; p
   assert.equal(gateway.state, "closed");
   assert.equal(newest().closedWith, 1000);
 });
+
+test("what waited for a socket goes out in order, once, and a signal that is lost on the way isn't sent again", async () => {
+  const gateway = await opened();
+  const room = await entered(gateway);
+  const lost = room.signal("you", "on its way");
+  newest().lost();
+  await assert.rejects(lost, { code: "lost" });
+  for (const n of [1, 2, 3]) room.signal("you", n);
+  const socket = await next();
+  assert.equal(socket.last("signal"), undefined, "not before it is welcome");
+  socket.bring(welcome({ resumed: true, rooms: [{ room: "r", member: "me", members: [], cursor: "e.1" }] }));
+  assert.deepEqual(socket.sent.filter((m) => m.type === "signal").map((m) => m.data), [1, 2, 3]);
+  gateway.close();
+});
+
+test("a second resume goes on from what the first brought", async () => {
+  const gateway = await opened();
+  const room = await entered(gateway);
+  const event = (n) => ({ type: "signal", room: "r", cursor: `e.${n}`, from: "you", data: n });
+  newest().lost();
+  let socket = await next();
+  socket.bring(welcome({ resumed: true, secret: "Y", rooms: [{ room: "r", member: "me", members: [], cursor: "e.3", missed: [event(2), event(3)] }] }));
+  socket.lost();
+  socket = await next();
+  assert.deepEqual(socket.sent[0].resume, { session: "S", secret: "Y", rooms: { r: "e.3" }, tokens: { r: 300_001 } });
+  socket.bring(welcome({ resumed: true, rooms: [{ room: "r", member: "me", members: [], cursor: "e.4", missed: [event(4)] }] }));
+  assert.deepEqual(room.log, ["signal 2", "signal 3", "signal 4"]);
+  gateway.close();
+});

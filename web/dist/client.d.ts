@@ -136,7 +136,12 @@ export declare class Room extends Room_base {
      *     for await (const { token } of room.tokens()) adapter.setJoinToken(token);
      */
     tokens(): AsyncIterableIterator<Token>;
-    /** signal sends data to one member, or with undefined to all the others. */
+    /**
+     * signal sends data to one member, or with undefined to all the others. While there is no socket it waits for the next,
+     * in order, and so it does where you say more at a time than the gateway takes. At most 256 requests wait, of all rooms
+     * together; one more is refused with "overflow". Where the socket is lost before the answer came it is "lost":
+     * it may have arrived or not, and isn't sent again. Who doesn't wait for the promise needn't catch it.
+     */
     signal(to: string | undefined, data: JSONValue): Promise<void>;
     /** update replaces what the others see of you. */
     update(data: JSONValue): Promise<void>;
