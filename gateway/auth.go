@@ -112,14 +112,12 @@ func (c *conn) identify(ctx context.Context, r request) (_ access.Person, ends t
 	}
 	asking, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	p, err := c.server.access.Authenticate(asking, access.Request{
-		Reason: access.Connect, Credential: r.Credential, Address: c.remote, Header: c.header,
-	})
+	p, err := c.authenticate(asking, r.Credential)
 	if holds && err != nil && (errors.Is(err, access.ErrExpired) || !errors.Is(err, access.ErrDenied)) {
 		return owner, ends, true, nil
 	}
-	if p.KickUsers != owner.KickUsers || p.JoinHub != owner.JoinHub {
-		r.Resume.forgetTokens()
+	if holds && (p.KickUsers != owner.KickUsers || p.JoinHub != owner.JoinHub) {
+		r.Resume.Held = nil // those tokens are of other rights
 	}
 	return p, c.server.now().Add(c.server.limits.SessionMax), holds && p.User == owner.User, err
 }

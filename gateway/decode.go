@@ -33,14 +33,6 @@ type resumption struct {
 	Held    map[string]time.Time    // room → when the newest token that the client holds expires
 }
 
-// forgetTokens has the client be given new tokens: those that it holds are of
-// other rights.
-func (r *resumption) forgetTokens() {
-	if r != nil {
-		r.Held = nil
-	}
-}
-
 // errNotMessage says that a frame is not a JSON object with a type: the peer
 // doesn't speak the protocol, and is closed with [CloseBadFrame].
 var errNotMessage = errors.New("every frame is one JSON object with a type")

@@ -1,6 +1,10 @@
 package gateway
 
-import "github.com/roompass/roompass/gateway/access"
+import (
+	"context"
+
+	"github.com/roompass/roompass/gateway/access"
+)
 
 // An identity is who a connection's peer was found to be. Nobody changes it: a new
 // credential replaces it.
@@ -24,6 +28,13 @@ func (s *Server) identity(session string, p access.Person, credential string) id
 		credential = ""
 	}
 	return identity{session, p, credential}
+}
+
+// authenticate asks whose a credential is.
+func (c *conn) authenticate(ctx context.Context, credential string) (access.Person, error) {
+	return c.server.access.Authenticate(ctx, access.Request{
+		Reason: access.Connect, Credential: credential, Address: c.remote, Header: c.header,
+	})
 }
 
 // asks is the question why about the peer and a room.

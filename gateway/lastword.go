@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"maps"
 	"slices"
 	"time"
 
@@ -62,7 +61,7 @@ func parseRights(text, user, room string) (g tokens.Grant, since time.Time, ok b
 	g = tokens.Grant{User: user, Room: room, JoinHub: word.JoinHub, KickUsers: word.KickUsers}
 	if len(word.Extra) > 0 {
 		g.Extra = map[string]any{}
-		for name, raw := range maps.All(word.Extra) {
+		for name, raw := range word.Extra {
 			g.Extra[name] = raw
 		}
 	}
@@ -77,9 +76,7 @@ func (s *seat) keepRightsSoon() {
 	if s.review == nil {
 		return
 	}
-	s.conn.server.tasks.spawn(func(ctx context.Context) {
-		ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-		defer cancel()
+	s.conn.server.tasks.spawnBrief(func(ctx context.Context) {
 		if err := s.keepRights(ctx); err != nil {
 			s.conn.server.log.Debug("keep rights", "room", s.room, "member", s.member, "error", err)
 		}

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -100,12 +101,7 @@ func (s *Server) listRevocations(_ context.Context, r *http.Request, _ *act) (an
 // revocations are those in force, in the order of their places, the last first.
 func (s *Server) revocations() []policy.Rule {
 	all := slices.DeleteFunc(s.rules.List(), func(r policy.Rule) bool { return r.Kind != policy.Revoked })
-	slices.SortFunc(all, func(a, b policy.Rule) int {
-		if placeOfRevocation(a) > placeOfRevocation(b) {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(all, func(a, b policy.Rule) int { return cmp.Compare(placeOfRevocation(b), placeOfRevocation(a)) })
 	return all
 }
 

@@ -117,7 +117,7 @@ func (r *review) ask() {
 	if r.again != nil {
 		r.again.Stop() // this is the question that it waits for
 	}
-	r.asking = r.seat.conn.server.tasks.spawn(func(ctx context.Context) {
+	r.asking = r.seat.conn.server.tasks.spawnBrief(func(ctx context.Context) {
 		rest := r.settle(ctx)
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -132,8 +132,6 @@ func (r *review) ask() {
 // is to be asked again, where that isn't left to the next token.
 func (r *review) settle(ctx context.Context) (again time.Duration) {
 	s, server := r.seat, r.seat.conn.server
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
 	is, asked := s.conn.is.Load(), server.now()
 	answer, err := server.admit(ctx, s.conn.asksAs(*is, access.Refresh, s.room))
 	if r.isOver() || s.conn.is.Load() != is || s.knowsBetter(asked) {

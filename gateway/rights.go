@@ -71,7 +71,8 @@ func (s *seat) regrant(ctx context.Context, said *tokens.Grant, asked time.Time,
 func (s *seat) decide(ctx context.Context, said *tokens.Grant, asked time.Time, by string) (news bool, _ error) {
 	s.granting.Lock() // so that the newest decision is also the last
 	defer s.granting.Unlock()
-	if s.verdict().Revoked {
+	verdict := s.verdict()
+	if verdict.Revoked {
 		return false, s.revoke(ctx, by)
 	}
 	defer s.watchRules()
@@ -81,7 +82,7 @@ func (s *seat) decide(ctx context.Context, said *tokens.Grant, asked time.Time, 
 		news = said.Key() != s.said.Key()
 		s.said, s.asked = *said, asked
 	}
-	s.granted = ruled(s.said, s.verdict())
+	s.granted = ruled(s.said, verdict)
 	now := s.granted
 	s.mu.Unlock()
 	if now.Key() == before.Key() {
@@ -118,9 +119,7 @@ func (s *seat) watchRules() {
 		return
 	}
 	s.token.OnDue(func() {
-		s.conn.server.tasks.spawn(func(ctx context.Context) {
-			ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-			defer cancel()
+		s.conn.server.tasks.spawnBrief(func(ctx context.Context) {
 			_ = s.regrant(ctx, nil, time.Time{}, byOperator) // what came of it is in the audit
 		})
 	})

@@ -75,16 +75,13 @@ func (s *Server) seats(of subjects) (found []*seat) {
 // linger here.
 func (s *Server) evict(who subjects) {
 	var left []func(context.Context) error
+	for _, seat := range s.seats(who) {
+		if forOthers := seat.putOut(byOperator); forOthers != nil {
+			left = append(left, forOthers)
+		}
+	}
 	for _, c := range s.conns.all() {
 		is := c.who()
-		for _, seat := range c.allSeats() {
-			if !who.concern(is.person.User, seat.member, seat.room) {
-				continue
-			}
-			if forOthers := seat.putOut(byOperator); forOthers != nil {
-				left = append(left, forOthers)
-			}
-		}
 		if is.session != "" && who.concern(is.person.User, "", "") {
 			c.close(CloseForbidden, string(rooms.ReasonRevoked))
 		}

@@ -97,7 +97,7 @@ func (s *seat) begin(at mark, told tokens.Token) {
 	gone, condemned := s.gone, s.condemned
 	s.mu.Unlock()
 	if condemned {
-		s.conn.server.tasks.spawn(func(ctx context.Context) { _ = s.deny(ctx, byOperator) })
+		s.conn.server.tasks.spawnBrief(func(ctx context.Context) { _ = s.deny(ctx, byOperator) })
 	}
 	if gone != "" {
 		s.conn.removed(s, string(gone), CloseForbidden)

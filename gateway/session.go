@@ -46,9 +46,7 @@ func (c *conn) proveAgain(ctx context.Context, r request) error {
 	if r.Credential == "" || r.Resume != nil {
 		return &requestError{codeAlreadyAuthenticated, "this connection is authenticated already: a new credential is all that it takes"}
 	}
-	person, err := c.server.access.Authenticate(ctx, access.Request{
-		Reason: access.Connect, Credential: r.Credential, Address: c.remote, Header: c.header,
-	})
+	person, err := c.authenticate(ctx, r.Credential)
 	if err != nil {
 		return err
 	}

@@ -33,6 +33,15 @@ func (t *tasks) spawn(f func(context.Context)) bool {
 	return true
 }
 
+// spawnBrief is spawn for what takes as long as a request may.
+func (t *tasks) spawnBrief(f func(context.Context)) bool {
+	return t.spawn(func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+		defer cancel()
+		f(ctx)
+	})
+}
+
 // end cancels what runs, and waits for it.
 func (t *tasks) end() {
 	t.mu.Lock()
