@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/url"
 	"strings"
@@ -33,7 +34,8 @@ type Config struct {
 	Pod     string   // this process's name in logs
 	Origins []string // scheme://host[:port] that pages may come from, beside our own
 	Cookie  string   // its value in the upgrade is a credential, and then only Origins may connect; "" is none
-	Client  []byte   // client.js
+	Client  fs.FS    // client.js, janus.js and react.js, for pages
+	Console fs.FS    // the operator's console: index.html, and what it asks for; nil: there is none
 
 	// TrustedProxies are networks and addresses of proxies in front, whose
 	// X-Forwarded-For says where a request is from.

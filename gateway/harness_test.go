@@ -22,6 +22,7 @@ import (
 	"github.com/roompass/roompass/gateway/access"
 	"github.com/roompass/roompass/rooms"
 	"github.com/roompass/roompass/tokens"
+	"github.com/roompass/roompass/web"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -58,7 +59,7 @@ func startPod(t *testing.T, ctx context.Context, change func(*Config)) (*pod, fu
 	registry := prometheus.NewRegistry()
 	cfg := Config{
 		Keys: keys, Rooms: store, Access: access.Open{}, Pod: "test", Registry: registry,
-		Client: []byte("export {}"), Logger: slog.New(slog.DiscardHandler), AdminKeys: parseKeys(t, "read:"+readKey, writeKey),
+		Client: web.Client(), Console: web.Console(), Logger: slog.New(slog.DiscardHandler), AdminKeys: parseKeys(t, "read:"+readKey, writeKey),
 	}
 	if change != nil {
 		change(&cfg)

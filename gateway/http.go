@@ -18,7 +18,9 @@ import (
 func (s *Server) Public() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ws", s.upgrade)
-	mux.HandleFunc("GET /client.js", s.serveClient)
+	for _, entry := range []string{"client.js", "janus.js", "react.js"} {
+		mux.HandleFunc("GET /"+entry, s.serveClient)
+	}
 	mux.HandleFunc("GET /.well-known/jwks.json", serveKey("application/jwk-set+json", s.keys.JWKS))
 	mux.HandleFunc("GET /public.pem", serveKey("application/x-pem-file", s.keys.PublicPEM))
 	mux.HandleFunc("GET /public.der", serveKey("application/octet-stream", s.keys.PublicDER))
@@ -40,11 +42,11 @@ func answer(w http.ResponseWriter, text string) {
 	_, _ = io.WriteString(w, text)
 }
 
-func (s *Server) serveClient(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
+// serveClient serves the client's entries, to pages of any origin.
+func (s *Server) serveClient(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Access-Control-Allow-Origin", "*")
 	w.Header().Set("Cache-Control", "no-cache")
-	_, _ = w.Write(s.client)
+	http.ServeFileFS(w, r, s.client, r.URL.Path)
 }
 
 // serveKey serves the public half of the signing key in one of its forms.

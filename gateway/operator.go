@@ -12,12 +12,17 @@ import (
 // openapi.yaml, which it serves, and a test holds it to that.
 func (s *Server) Operator(metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
-	for path, h := range map[string]http.Handler{
+	handlers := map[string]http.Handler{
 		"/livez":        http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, "ok\n") }),
 		"/readyz":       http.HandlerFunc(s.serveReadiness),
 		"/metrics":      metrics,
 		"/openapi.yaml": http.HandlerFunc(serveDescription),
-	} {
+	}
+	if s.console != nil {
+		handlers["/console"] = http.HandlerFunc(s.serveConsole)
+		handlers["/console/"] = handlers["/console"]
+	}
+	for path, h := range handlers {
 		mux.Handle("GET "+path, h)
 		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
 			refuseAs(w, wrongMethod(w, []string{http.MethodGet}))

@@ -13,13 +13,14 @@ import (
 // point at this machine (DNS rebinding, CWE-350) is of the same origin to the
 // browser: over loopback, where no other name leads here, only localhost and
 // addresses are taken for a host. /livez and /readyz tell nothing, and probes
-// send all kinds of hosts.
+// send all kinds of hosts. The console tells nothing either, and a link may lead
+// there: what it asks then comes from a page of ours.
 func (s *Server) ownPagesOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		why := ""
 		switch {
 		case r.URL.Path == "/livez" || r.URL.Path == "/readyz":
-		case !isOwnPage(r):
+		case !isOwnPage(r) && !isConsole(r):
 			why = "pages of other sites may not ask here: open the operator's own, or ask from outside of a browser"
 		case !isOwnHost(r):
 			why = "this listener is on loopback: ask by its address or as localhost; a proxy in front has to send such a Host"
@@ -34,6 +35,10 @@ func (s *Server) ownPagesOnly(next http.Handler) http.Handler {
 			Status: statusOf(codeCrossSite), Remote: s.proxies.client(r),
 		})
 	})
+}
+
+func isConsole(r *http.Request) bool {
+	return r.URL.Path == "/console" || strings.HasPrefix(r.URL.Path, "/console/")
 }
 
 // isOwnPage says whether a request is from no page, or from one of this very listener.

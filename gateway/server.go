@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -20,24 +21,26 @@ import (
 // A Server is one pod of the gateway. Its handlers serve while [Server.Run]
 // runs; all methods may be called concurrently.
 type Server struct {
-	keys     *tokens.KeyRing
-	schedule *tokens.Schedule
-	rooms    rooms.Rooms
-	access   access.Control
-	reviewer access.Reviewer // access, where it wants to be asked again; else nil
-	rules    policy.Rules
-	sealer   sealer
-	pod      string
-	ttl      time.Duration // of tokens
-	limits   Limits
-	origins  map[string]bool
-	cookie   string // "" is none
-	ambient  bool   // browsers prove by themselves who somebody is
-	proxies  proxies
-	client   []byte
-	admins   []AdminKey
-	log      *slog.Logger
-	now      func() time.Time
+	keys        *tokens.KeyRing
+	schedule    *tokens.Schedule
+	rooms       rooms.Rooms
+	access      access.Control
+	reviewer    access.Reviewer // access, where it wants to be asked again; else nil
+	rules       policy.Rules
+	sealer      sealer
+	pod         string
+	ttl         time.Duration // of tokens
+	limits      Limits
+	origins     map[string]bool
+	cookie      string // "" is none
+	ambient     bool   // browsers prove by themselves who somebody is
+	proxies     proxies
+	client      fs.FS
+	console     fs.FS // nil: there is none
+	consolePage []byte
+	admins      []AdminKey
+	log         *slog.Logger
+	now         func() time.Time
 
 	conns     *registry
 	addresses *addresses
@@ -69,12 +72,18 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		keys: cfg.Keys, rooms: cfg.Rooms, access: cfg.Access, limits: limits, pod: cfg.Pod, ttl: cfg.TokenTTL,
 		sealer:  sealer{cfg.Keys},
-		origins: map[string]bool{}, client: cfg.Client, admins: cfg.AdminKeys,
+		origins: map[string]bool{}, client: cfg.Client, console: cfg.Console, admins: cfg.AdminKeys,
 		log: cfg.Logger.With("pod", cfg.Pod), now: cfg.TimeNow,
 		addresses: newAddresses(limits.Unauthenticated),
 		rules:     cfg.Rules, tasks: newTasks(),
 	}
 	s.reviewer, _ = cfg.Access.(access.Reviewer)
+	var err error
+	if s.console != nil {
+		if s.consolePage, err = fs.ReadFile(s.console, "index.html"); err != nil {
+			return nil, fmt.Errorf("the console: %w", err)
+		}
+	}
 	for _, text := range cfg.Origins {
 		origin, err := configuredOrigin(text)
 		if err != nil {
@@ -85,7 +94,6 @@ func New(cfg Config) (*Server, error) {
 	if err := s.takeCookie(cfg.Cookie); err != nil {
 		return nil, err
 	}
-	var err error
 	if s.proxies, err = parseProxies(cfg.TrustedProxies); err != nil {
 		return nil, err
 	}

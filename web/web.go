@@ -1,5 +1,6 @@
-// Package web holds what browsers get: the client and the demo page, built from
-// the TypeScript beside it and embedded as they are committed.
+// Package web holds what browsers get: the client, the demo page and the
+// operator's console, built from the TypeScript beside it and embedded as they
+// are committed.
 package web
 
 import (
@@ -7,31 +8,31 @@ import (
 	"io/fs"
 )
 
-//go:generate go tool esbuild client/src/client.ts --bundle --format=esm --target=es2022 --minify --legal-comments=none --outfile=dist/client.js
-//go:generate go tool esbuild client/src/janus.ts --bundle --format=esm --target=es2022 --minify --legal-comments=none --outfile=dist/janus.js
-//go:generate go tool esbuild client/src/react.ts --format=esm --target=es2022 --minify --legal-comments=none --outfile=dist/react.js
-//go:generate node_modules/.bin/tsc -p tsconfig.types.json --outDir dist/
-//go:generate go tool esbuild demo/demo.ts --bundle --format=esm --target=es2022 --minify --legal-comments=none --outfile=dist/demo.js
-//go:generate go tool esbuild demo/demo.css --minify --outfile=dist/demo.css
-//go:generate cp demo/index.html demo/favicon.svg dist/
+//go:generate go tool esbuild client/src/client.ts --bundle --format=esm --target=es2022 --minify --legal-comments=none --outfile=dist/client/client.js
+//go:generate go tool esbuild client/src/janus.ts --bundle --format=esm --target=es2022 --minify --legal-comments=none --outfile=dist/client/janus.js
+//go:generate go tool esbuild client/src/react.ts --format=esm --target=es2022 --minify --legal-comments=none --outfile=dist/client/react.js
+//go:generate node_modules/.bin/tsc -p tsconfig.types.json --outDir dist/client/
+//go:generate go tool esbuild demo/demo.ts demo/demo.css --bundle --format=esm --target=es2022 --minify --legal-comments=none --outdir=dist/demo/
+//go:generate go tool esbuild console/console.ts console/console.css --bundle --format=esm --target=es2022 --minify --legal-comments=none --outdir=dist/console/
+//go:generate cp demo/index.html favicon.svg dist/demo/
+//go:generate cp console/index.html favicon.svg dist/console/
 
-//go:embed dist/*.js dist/*.css dist/*.html dist/*.svg
+//go:embed dist/client/*.js dist/demo dist/console
 var dist embed.FS
 
-// Client is client.js, one ES module.
-func Client() []byte {
-	text, err := dist.ReadFile("dist/client.js")
-	if err != nil {
-		panic("web: " + err.Error()) // it is embedded
-	}
-	return text
-}
+// Client is client.js, janus.js and react.js, the client's entries: one ES module each.
+func Client() fs.FS { return folder("client") }
 
-// Demo is the files of the demo page, index.html at the root.
-func Demo() fs.FS {
-	files, err := fs.Sub(dist, "dist")
+// Demo is the demo page, index.html, and what it asks for.
+func Demo() fs.FS { return folder("demo") }
+
+// Console is the operator's console, index.html, and what it asks for.
+func Console() fs.FS { return folder("console") }
+
+func folder(name string) fs.FS {
+	files, err := fs.Sub(dist, "dist/"+name)
 	if err != nil {
-		panic("web: " + err.Error()) // dist is a valid path
+		panic("web: " + err.Error()) // the path is valid
 	}
 	return files
 }

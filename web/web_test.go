@@ -2,12 +2,14 @@ package web
 
 import (
 	"bytes"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // TestDistIsWhatTheSourceBuildsTo runs the go:generate lines in a copy and
@@ -30,6 +32,11 @@ func TestDistIsWhatTheSourceBuildsTo(t *testing.T) {
 		for i, field := range fields {
 			fields[i] = strings.Replace(field, "dist/", out+"/", 1)
 		}
+		for _, folder := range []string{"client", "demo", "console"} {
+			if err := os.MkdirAll(filepath.Join(out, folder), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
 		if output, err := exec.Command(fields[0], fields[1:]...).CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v\n%s", command, err, output)
 		}
@@ -37,43 +44,56 @@ func TestDistIsWhatTheSourceBuildsTo(t *testing.T) {
 	if lines == 0 {
 		t.Fatal("web.go has no go:generate lines")
 	}
-	committed, err := filepath.Glob("dist/*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	committed = slices.DeleteFunc(committed, func(path string) bool { return strings.HasSuffix(path, ".d.ts") })
-	built, err := filepath.Glob(out + "/*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(committed) != len(built) {
-		t.Errorf("dist has %d files, the source builds to %d", len(committed), len(built))
+	committed, built := filesIn(t, "dist"), filesIn(t, out)
+	if diff := cmp.Diff(built, committed); diff != "" {
+		t.Errorf("dist has other files than the source builds to: %s", diff)
 	}
 	for _, path := range built {
-		want, err := os.ReadFile(path)
+		want, err := os.ReadFile(filepath.Join(out, path))
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := os.ReadFile(filepath.Join("dist", filepath.Base(path)))
+		got, err := os.ReadFile(filepath.Join("dist", path))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(got, want) {
-			t.Errorf("dist/%s is not what the source builds to: run make generate", filepath.Base(path))
+			t.Errorf("dist/%s is not what the source builds to: run make generate", path)
 		}
 	}
 }
 
-func TestEverythingIsEmbedded(t *testing.T) {
-	if !bytes.Contains(Client(), []byte("roompass.v1")) {
-		t.Error("client.js doesn't name the subprotocol")
-	}
-	for _, name := range []string{"index.html", "demo.js", "demo.css", "favicon.svg"} {
-		file, err := Demo().Open(name)
-		if err != nil {
-			t.Error(err)
-			continue
+// filesIn returns the paths of the files in a folder, but for the types.
+func filesIn(t *testing.T, folder string) (paths []string) {
+	t.Helper()
+	err := fs.WalkDir(os.DirFS(folder), ".", func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() && !strings.HasSuffix(path, ".d.ts") {
+			paths = append(paths, path)
 		}
-		_ = file.Close()
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return paths
+}
+
+func TestEverythingIsEmbedded(t *testing.T) {
+	for name, files := range map[string]struct {
+		fs.FS
+		want []string
+	}{
+		"client":  {Client(), []string{"client.js", "janus.js", "react.js"}},
+		"demo":    {Demo(), []string{"demo.css", "demo.js", "favicon.svg", "index.html"}},
+		"console": {Console(), []string{"console.css", "console.js", "favicon.svg", "index.html"}},
+	} {
+		got, err := fs.Glob(files, "*")
+		if diff := cmp.Diff(files.want, got); err != nil || diff != "" {
+			t.Errorf("%s: %v %s", name, err, diff)
+		}
+	}
+	text, err := fs.ReadFile(Client(), "client.js")
+	if err != nil || !bytes.Contains(text, []byte("roompass.v1")) {
+		t.Errorf("client.js doesn't name the subprotocol: %v", err)
 	}
 }

@@ -124,7 +124,7 @@ func (c *ServeCmd) Run(ctx context.Context, std stdio) error {
 	server, err := gateway.New(gateway.Config{
 		Keys: keys, Issuer: issuer, Rooms: store, Access: control, Rules: rules,
 		TokenTTL: c.TokenTTL, TokenRefresh: c.TokenRefresh, VerifierSkew: c.VerifierSkew, Signers: c.Signers,
-		Pod: c.PodID, Origins: c.Origin, Client: web.Client(), Logger: log, Registry: registry,
+		Pod: c.PodID, Origins: c.Origin, Client: web.Client(), Console: web.Console(), Logger: log, Registry: registry,
 		AdminKeys: admins, TrustedProxies: c.TrustedProxy, Cookie: c.AccessCookie,
 		Limits: gateway.Limits{
 			MessageBytes: c.MaxMessageBytes, DataBytes: c.MaxDataBytes, Rooms: c.MaxRooms,
@@ -317,7 +317,7 @@ func withDemo(next http.Handler) http.Handler {
 	files := http.FileServerFS(web.Demo())
 	for _, path := range []string{"/{$}", "/demo.js", "/demo.css", "/favicon.svg"} {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Security-Policy", "default-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
+			w.Header().Set("Content-Security-Policy", "default-src 'self'; connect-src 'self' ws: wss:; media-src 'self' blob: mediastream:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
 			w.Header().Set("X-Content-Type-Options", "nosniff")
 			w.Header().Set("Referrer-Policy", "no-referrer")
 			w.Header().Set("Cache-Control", "no-cache")

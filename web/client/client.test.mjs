@@ -1,7 +1,7 @@
 // The built client against a gateway that is played by the test.
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
-import { connect } from "../dist/client.js";
+import { connect } from "../dist/client/client.js";
 import { FakeSocket, member, newest, settle, token, welcome } from "./fake-socket.mjs";
 
 beforeEach(() => {

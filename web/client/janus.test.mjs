@@ -1,7 +1,7 @@
 // bindJanus, with an adapter that keeps what it is given, as naf-janus-adapter does.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bindJanus } from "../dist/janus.js";
+import { bindJanus } from "../dist/client/janus.js";
 
 class FakeRoom extends EventTarget {
   token;

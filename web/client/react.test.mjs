@@ -3,14 +3,14 @@
 import assert from "node:assert/strict";
 import { register } from "node:module";
 import { beforeEach, mock, test } from "node:test";
-import { connect } from "../dist/client.js";
+import { connect } from "../dist/client/client.js";
 import { mount } from "./fake-react.mjs";
 import { FakeSocket, member, newest, settle, token, welcome } from "./fake-socket.mjs";
 
 const fake = new URL("fake-react.mjs", import.meta.url).href;
 register("data:text/javascript," + encodeURIComponent(`export const resolve = (name, context, next) =>
   name === "react" ? { url: ${JSON.stringify(fake)}, format: "module", shortCircuit: true } : next(name, context)`));
-const { useRoom } = await import("../dist/react.js");
+const { useRoom } = await import("../dist/client/react.js");
 
 beforeEach(() => {
   FakeSocket.all = [];
