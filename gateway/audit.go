@@ -22,6 +22,7 @@ type act struct {
 	Rights   rightsChange  // what the member may do from now on; absent: as before
 	Exposed  time.Time     // when the newest token that the member was given runs out; absent: it goes on
 	Subject  string        // the user whom the operator decided about; absent: nobody, or an anonymous person
+	Target   string        // the pod that the operator decided about; absent: none
 	AdminKey int           // which of the --admin-key did it, counted from 1; absent: none
 	Result   string        // [resultOK], or the code of the error
 	Status   int           // the HTTP status that was answered; absent on the socket
@@ -41,7 +42,7 @@ const (
 
 // audit writes an act to the log, with the message "audit" and at level info.
 func (s *Server) audit(a act) {
-	attrs := make([]slog.Attr, 0, 14)
+	attrs := make([]slog.Attr, 0, 15)
 	text := func(key, value string) {
 		if value != "" {
 			attrs = append(attrs, slog.String(key, clip(value)))
@@ -59,6 +60,7 @@ func (s *Server) audit(a act) {
 	text("user", a.User)
 	text("session", a.Session)
 	text("subject", a.Subject)
+	text("target", a.Target)
 	number("admin_key", a.AdminKey)
 	right := func(key string, value *bool) {
 		if value != nil {

@@ -7,10 +7,12 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // A logbook is a log that a test reads.
@@ -206,4 +208,33 @@ func TestAuditTellsWhatWasDecidedAboutWhom(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A console that is open looks at the same every few seconds.
+func TestReadingTheSameIsALineAMinute(t *testing.T) {
+	var l looks
+	at := time.Unix(1_800_000_000, 0)
+	a := act{Action: "list_pods", Remote: "10.0.0.7", AdminKey: 1}
+	for after, want := range []bool{0: true, 1: false, 59: false, 60: true, 61: false} {
+		if after > 1 && after < 59 {
+			continue
+		}
+		if got := l.isNew(a, at.Add(time.Duration(after)*time.Second)); got != want {
+			t.Errorf("after %d s: %v", after, got)
+		}
+	}
+	for _, other := range []act{
+		{Action: "list_rooms", Remote: "10.0.0.7", AdminKey: 1}, {Action: "list_pods", Remote: "10.0.0.8", AdminKey: 1},
+		{Action: "list_pods", Remote: "10.0.0.7", AdminKey: 2}, {Action: "list_pods", Room: "r", Remote: "10.0.0.7", AdminKey: 1},
+	} {
+		if !l.isNew(other, at.Add(time.Minute)) {
+			t.Errorf("%+v is another one", other)
+		}
+	}
+	for i := range 3 * mostLooks {
+		l.isNew(act{Action: "read_room", Room: strconv.Itoa(i)}, at)
+	}
+	if len(l.last) > mostLooks {
+		t.Errorf("%d are remembered", len(l.last))
+	}
 }

@@ -31,7 +31,8 @@ type Config struct {
 	VerifierSkew time.Duration // how far the SFU's clock may be ahead; 0
 	Signers      int           // signatures at a time; 0 is one a processor
 
-	Pod     string   // this process's name in logs
+	Pod     string   // this process's name, in logs and among the pods
+	Version string   // of the program, for the operator
 	Origins []string // scheme://host[:port] that pages may come from, beside our own
 	Cookie  string   // its value in the upgrade is a credential, and then only Origins may connect; "" is none
 	Client  fs.FS    // client.js, janus.js and react.js, for pages
@@ -40,6 +41,8 @@ type Config struct {
 	// TrustedProxies are networks and addresses of proxies in front, whose
 	// X-Forwarded-For says where a request is from.
 	TrustedProxies []string
+
+	Drain time.Duration // what an operator's draining gives clients to move away in; 30 s
 
 	Limits Limits
 

@@ -99,7 +99,7 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 	if !s.allowCORS(w, r) {
 		return
 	}
-	if s.draining.Load() || !s.ready.Load() {
+	if s.isDraining() || !s.ready.Load() {
 		refuse(w, http.StatusServiceUnavailable, "this pod is going away: try again for another one")
 		return
 	}

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -10,12 +11,12 @@ import (
 // metrics are part of the interface: their names are in docs/operating.md.
 type metrics struct {
 	messages   *prometheus.CounterVec
-	pushes     prometheus.Counter
+	pushes     counter
 	lateness   prometheus.Histogram
 	remaining  prometheus.Histogram
 	sign       prometheus.Histogram
 	signErrors prometheus.Counter
-	lapses     prometheus.Counter
+	lapses     counter
 	closes     *prometheus.CounterVec
 }
 
@@ -24,9 +25,6 @@ func newMetrics(s *Server, ttl time.Duration, to prometheus.Registerer) *metrics
 		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "roompass_messages_total", Help: "Messages from clients, by type.",
 		}, []string{"type"}),
-		pushes: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "roompass_token_pushes_total", Help: "Tokens put on the way to clients, those in replies included.",
-		}),
 		lateness: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "roompass_token_push_lateness_seconds", Help: "From when a token was due to when it was pushed.",
 			Buckets: []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
@@ -42,9 +40,6 @@ func newMetrics(s *Server, ttl time.Duration, to prometheus.Registerer) *metrics
 		signErrors: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "roompass_token_sign_errors_total", Help: "Signatures that failed, and are tried again.",
 		}),
-		lapses: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "roompass_token_lapses_total", Help: "Connected members whose newest delivered token expired. Stays 0.",
-		}),
 		closes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "roompass_closes_total", Help: "Connections that ended, by close code; 1006 is none.",
 		}, []string{"code"}),
@@ -55,7 +50,9 @@ func newMetrics(s *Server, ttl time.Duration, to prometheus.Registerer) *metrics
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
-	to.MustRegister(m.messages, m.pushes, m.lateness, m.remaining, m.sign, m.signErrors, m.lapses, m.closes,
+	to.MustRegister(m.messages, m.lateness, m.remaining, m.sign, m.signErrors, m.closes,
+		m.pushes.as("roompass_token_pushes_total", "Tokens put on the way to clients, those in replies included."),
+		m.lapses.as("roompass_token_lapses_total", "Connected members whose newest delivered token expired. Stays 0."),
 		gauge("roompass_connections", "Open sockets.", func() float64 { return float64(s.conns.len()) }),
 		gauge("roompass_rooms", "Rooms with a member of this pod.", func() float64 { n, _ := s.countRooms(); return float64(n) }),
 		gauge("roompass_members", "Members of this pod, lingering ones included.", func() float64 { _, n := s.countRooms(); return float64(n) }),
@@ -65,6 +62,16 @@ func newMetrics(s *Server, ttl time.Duration, to prometheus.Registerer) *metrics
 		m.closes.WithLabelValues(strconv.Itoa(int(code)))
 	}
 	return m
+}
+
+// A counter is one whose value the pods tell each other too.
+type counter struct{ n atomic.Int64 }
+
+func (c *counter) Inc()         { c.n.Add(1) }
+func (c *counter) value() int64 { return c.n.Load() }
+
+func (c *counter) as(name, help string) prometheus.Collector {
+	return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(c.value()) })
 }
 
 // message counts one message. A type that we don't know must not become a label.

@@ -59,7 +59,11 @@ func (s *Server) operations() []operation {
 		all = append(all, operation{"POST /v1/rooms/{room}/signal", "signal", scopeWrite, s.signalFrom(to)})
 	}
 	if cluster, ok := s.rooms.(rooms.Cluster); ok {
-		all = append(all, operation{"GET /v1/pods", "list_pods", scopeRead, s.listPods(cluster)})
+		all = append(all,
+			operation{"GET /v1/pods", "list_pods", scopeRead, s.listPods(cluster)},
+			operation{"POST /v1/pods/{pod}/drain", "drain_pod", scopeWrite, s.drainPod(cluster)},
+			operation{"DELETE /v1/pods/{pod}/drain", "undrain_pod", scopeWrite, s.undrainPod(cluster)},
+		)
 	}
 	return all
 }
@@ -104,13 +108,15 @@ func (s *Server) operate(w http.ResponseWriter, r *http.Request, op operation) {
 		_ = json.NewEncoder(w).Encode(result)
 	}
 	a.Duration = s.now().Sub(began)
-	s.audit(a)
+	if err != nil || op.needs != scopeRead || s.looks.isNew(a, s.now()) {
+		s.audit(a)
+	}
 }
 
 func (s *Server) serveReadiness(w http.ResponseWriter, _ *http.Request) {
 	why := ""
 	switch {
-	case s.draining.Load():
+	case s.isDraining():
 		why = "draining"
 	case !s.ready.Load():
 		why = "starting"

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/roompass/roompass/gateway/policy"
 	"github.com/roompass/roompass/rooms"
 )
 
@@ -24,12 +25,29 @@ type wirePod struct {
 	podStatus
 }
 
-// A podStatus is what a pod tells the others of itself with each heartbeat.
+// A podStatus is what a pod tells of itself.
 type podStatus struct {
 	State       string `json:"state"`
+	Version     string `json:"version,omitempty"`
 	Connections int    `json:"connections"`
 	Rooms       int    `json:"rooms"`
 	Members     int    `json:"members"`
+	Pushes      int64  `json:"pushes"`   // tokens, since it began
+	Lapses      int64  `json:"lapses"`   // the same
+	Lateness    int64  `json:"lateness"` // ms, of the latest push of the last minute
+}
+
+// A podReport is what it tells the other pods, with each heartbeat.
+type podReport struct {
+	podStatus
+	Life string `json:"life"` // a name that no other process ever has
+}
+
+// A livePod is one with what only the pods know of each other.
+type livePod struct {
+	wirePod
+	life string // "": it hasn't said
+	told bool   // an operator wants it to drain
 }
 
 // The states of a pod. The last two are as the others see it.
@@ -44,10 +62,13 @@ const (
 
 // status is what this pod is doing.
 func (s *Server) status() podStatus {
-	is := podStatus{State: podReady, Connections: s.conns.len()}
+	is := podStatus{
+		State: podReady, Version: s.version, Connections: s.conns.len(),
+		Pushes: s.metrics.pushes.value(), Lapses: s.metrics.lapses.value(), Lateness: s.latest.most(s.now()).Milliseconds(),
+	}
 	is.Rooms, is.Members = s.countRooms()
 	switch {
-	case s.draining.Load():
+	case s.isDraining():
 		is.State = podDraining
 	case !s.ready.Load():
 		is.State = podStarting
@@ -59,36 +80,61 @@ func (s *Server) status() podStatus {
 
 // report is status for the other pods.
 func (s *Server) report() json.RawMessage {
-	text, _ := json.Marshal(s.status()) // numbers and words can't fail
+	text, _ := json.Marshal(podReport{s.status(), s.life}) // numbers and words can't fail
 	return text
 }
 
 // listPods answers GET /v1/pods.
 func (s *Server) listPods(cluster rooms.Cluster) func(context.Context, *http.Request, *act) (any, error) {
 	return func(ctx context.Context, _ *http.Request, _ *act) (any, error) {
-		pods, err := cluster.Pods(ctx)
-		apart := errors.Is(err, rooms.ErrUnavailable) && len(pods) > 0
-		if err != nil && !apart {
+		pods, apart, err := s.livePods(ctx, cluster)
+		if err != nil {
 			return nil, err
 		}
 		list := podList{Pods: make([]wirePod, len(pods)), Degraded: apart}
 		for i, p := range pods {
-			list.Pods[i] = s.asWirePod(p)
+			list.Pods[i] = p.wirePod
 		}
 		return list, nil
 	}
 }
 
-func (s *Server) asWirePod(p rooms.Pod) wirePod {
+// livePods returns the pods; apart says that this one is the only one that it can see.
+func (s *Server) livePods(ctx context.Context, cluster rooms.Cluster) (all []livePod, apart bool, _ error) {
+	pods, err := cluster.Pods(ctx)
+	apart = errors.Is(err, rooms.ErrUnavailable) && len(pods) > 0
+	if err != nil && !apart {
+		return nil, false, err
+	}
+	drained := map[string]bool{}
+	for _, r := range s.rules.List() {
+		if r.Kind == policy.Drained {
+			drained[r.Pod] = true
+		}
+	}
+	for _, p := range pods {
+		is := s.asLivePod(p)
+		// It may have been told since its last heartbeat.
+		if is.told = is.life != "" && drained[is.life]; is.told && is.State != podLost {
+			is.State = podDraining
+		}
+		all = append(all, is)
+	}
+	return all, apart, nil
+}
+
+func (s *Server) asLivePod(p rooms.Pod) livePod {
 	w := wirePod{Pod: cmp.Or(p.Name, s.pod), Self: p.Self, Since: p.Since.UnixMilli(), Heard: max(0, p.Heard.Milliseconds())}
+	var report podReport
 	switch {
 	case len(p.Status) == 0: // it hasn't said anything yet
-		w.State = podStarting
-	case json.Unmarshal(p.Status, &w.podStatus) != nil || w.State == "":
-		w.podStatus = podStatus{State: podUnknown}
+		report.State = podStarting
+	case json.Unmarshal(p.Status, &report) != nil || report.State == "":
+		report = podReport{podStatus: podStatus{State: podUnknown}}
 	}
+	w.podStatus = report.podStatus
 	if p.Lost {
 		w.State = podLost
 	}
-	return w
+	return livePod{wirePod: w, life: report.Life}
 }

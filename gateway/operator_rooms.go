@@ -25,11 +25,24 @@ type roomSummary struct {
 }
 
 type roomDetail struct {
-	Room     string       `json:"room"`
-	Count    int          `json:"count"` // of all members, those on other pages included
-	Members  []wireMember `json:"members"`
-	Next     string       `json:"next,omitempty"`
-	Degraded bool         `json:"degraded,omitempty"`
+	Room     string          `json:"room"`
+	Count    int             `json:"count"` // of all members, those on other pages included
+	Members  []watchedMember `json:"members"`
+	Next     string          `json:"next,omitempty"`
+	Degraded bool            `json:"degraded,omitempty"`
+}
+
+// A watchedMember is one with what an operator decided about its rights.
+type watchedMember struct {
+	wireMember
+	Changed *changedRight `json:"changed,omitempty"`
+}
+
+// changedRight is those rights that aren't as access says, and when the first of them is again.
+type changedRight struct {
+	KickUsers *bool `json:"kick_users,omitempty"`
+	JoinHub   *bool `json:"join_hub,omitempty"`
+	Until     int64 `json:"until"`
 }
 
 // listRooms answers GET /v1/rooms. Each page looks at all rooms: a page is what
@@ -82,11 +95,19 @@ func (s *Server) readRoom(ctx context.Context, r *http.Request, _ *act) (any, er
 	part, next := cut(p, members,
 		func(m rooms.Member) bool { return placeOfMember(m) > p.after },
 		func(m rooms.Member) string { return asPlace(kind, placeOfMember(m)) })
-	detail := roomDetail{Room: room, Count: len(members), Members: make([]wireMember, len(part)), Next: next, Degraded: snapshot.Degraded}
+	detail := roomDetail{Room: room, Count: len(members), Members: make([]watchedMember, len(part)), Next: next, Degraded: snapshot.Degraded}
 	for i, m := range part {
-		detail.Members[i] = asWireMember(m)
+		detail.Members[i] = s.asWatchedMember(room, m)
 	}
 	return detail, nil
+}
+
+func (s *Server) asWatchedMember(room string, m rooms.Member) watchedMember {
+	w := watchedMember{wireMember: asWireMember(m)}
+	if is := s.rules.On(m.User, m.ID, room); is.KickUsers != nil || is.JoinHub != nil {
+		w.Changed = &changedRight{is.KickUsers, is.JoinHub, is.RightsUntil.UnixMilli()}
+	}
+	return w
 }
 
 // placeOfMember sorts as text as members are sorted: by when they joined, then by

@@ -12,10 +12,13 @@ import (
 // the code is the same word; docs/operating.md says what each means.
 const (
 	codeCrossSite        = "cross_site"
+	codeLastPod          = "last_pod"
 	codeMethodNotAllowed = "method_not_allowed"
 	codeNoAdminKey       = "no_admin_key"
+	codeNoSuchPod        = "no_such_pod"
 	codeNoSuchRevocation = "no_such_revocation"
 	codeNoSuchRoom       = "no_such_room"
+	codeNotDrained       = "not_drained"
 	codeNotFound         = "not_found"
 )
 
@@ -58,10 +61,12 @@ func statusOf(code string) int {
 		return http.StatusUnauthorized
 	case codeNotAllowed, codeNoAdminKey, codeCrossSite:
 		return http.StatusForbidden
-	case codeNoSuchRoom, codeNoSuchMember, codeNoSuchRevocation, codeNotFound:
+	case codeNoSuchRoom, codeNoSuchMember, codeNoSuchRevocation, codeNoSuchPod, codeNotDrained, codeNotFound:
 		return http.StatusNotFound
 	case codeMethodNotAllowed:
 		return http.StatusMethodNotAllowed
+	case codeLastPod:
+		return http.StatusConflict
 	case codeTooLarge:
 		return http.StatusRequestEntityTooLarge
 	default:

@@ -23,6 +23,10 @@ func (s *Server) obey(decided []policy.Rule) {
 	var revoked, changed []policy.Rule
 	for _, r := range decided {
 		switch {
+		case r.Kind == policy.Drained:
+			if r.Pod == s.life {
+				s.obeyDrain(r.Value)
+			}
 		case r.Kind != policy.Revoked:
 			changed = append(changed, r)
 		case r.Value:

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -29,7 +30,10 @@ type Server struct {
 	rules       policy.Rules
 	sealer      sealer
 	pod         string
+	life        string // this process, by a name that no other ever has
+	version     string
 	ttl         time.Duration // of tokens
+	window      time.Duration // that an operator's draining gives clients
 	limits      Limits
 	origins     map[string]bool
 	cookie      string // "" is none
@@ -47,8 +51,12 @@ type Server struct {
 	metrics   *metrics
 	running   sync.WaitGroup // readers and writers
 	tasks     *tasks         // all other goroutines
+	latest    recent         // how late tokens were
+	looks     looks          // what operators read lately
 	ready     atomic.Bool    // Run runs
-	draining  atomic.Bool    // no new sockets
+	leaving   atomic.Bool    // it drains, and ends
+	drained   atomic.Bool    // an operator wants it to drain
+	undrain   func()         // ends that; obey's alone
 }
 
 // New makes a server. An error says what in cfg is wrong.
@@ -62,6 +70,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	setDefault(&cfg.TokenTTL, 5*time.Minute)
 	setDefault(&cfg.TokenRefresh, 4*time.Minute)
+	setDefault(&cfg.Drain, 30*time.Second)
 	setDefault(&cfg.Logger, slog.Default())
 	if cfg.TimeNow == nil {
 		cfg.TimeNow = time.Now
@@ -70,7 +79,8 @@ func New(cfg Config) (*Server, error) {
 		cfg.Rules = policy.NewLocal(cfg.TimeNow)
 	}
 	s := &Server{
-		keys: cfg.Keys, rooms: cfg.Rooms, access: cfg.Access, limits: limits, pod: cfg.Pod, ttl: cfg.TokenTTL,
+		keys: cfg.Keys, rooms: cfg.Rooms, access: cfg.Access, limits: limits,
+		pod: cfg.Pod, life: rand.Text(), version: cfg.Version, ttl: cfg.TokenTTL, window: cfg.Drain,
 		sealer:  sealer{cfg.Keys},
 		origins: map[string]bool{}, client: cfg.Client, console: cfg.Console, admins: cfg.AdminKeys,
 		log: cfg.Logger.With("pod", cfg.Pod), now: cfg.TimeNow,
@@ -111,7 +121,10 @@ func New(cfg Config) (*Server, error) {
 					s.metrics.signErrors.Inc()
 				}
 			},
-			Lateness: func(d time.Duration) { s.metrics.lateness.Observe(d.Seconds()) },
+			Lateness: func(d time.Duration) {
+				s.metrics.lateness.Observe(d.Seconds())
+				s.latest.see(s.now(), d)
+			},
 			Lapsed: func() {
 				s.metrics.lapses.Inc()
 				s.log.Error("a token lapsed: a connected member's newest token has expired")
@@ -141,7 +154,7 @@ func (s *Server) Run(ctx context.Context) error {
 	group.Go(func() error { s.conns.run(ctx.Done()); return nil })
 	s.ready.Store(true)
 	<-ctx.Done()
-	s.draining.Store(true)
+	s.leaving.Store(true)
 	s.ready.Store(false)
 	s.closeAll()
 	s.tasks.end()

@@ -17,7 +17,7 @@ const Subprotocol = "roompass.v1"
 // upgrade serves GET /ws. The handler returns once the socket is made: a blocked
 // handler would keep net/http's own buffers and goroutine for as long as it lasts.
 func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
-	if s.draining.Load() || !s.ready.Load() {
+	if s.isDraining() || !s.ready.Load() {
 		w.Header().Set("Retry-After", "1")
 		refuse(w, http.StatusServiceUnavailable, "this pod takes no new sockets: try again for another one")
 		return

@@ -222,6 +222,38 @@ func TestAThousandAreRevokedAtOnce(t *testing.T) {
 	}
 }
 
+// A pod is drained through another one, and then takes clients again.
+func TestAPodIsDrainedThroughAnother(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 1, "--admin-key", operatorKey, "--lease", "2s", "--drain", "1s")
+	there, here := c.pods[0], c.pods[1] // "first" and "a"
+	eventually(t, "both are ready", func() bool {
+		_, answer := here.operate(t, operatorKey, "GET", "/v1/pods", "")
+		ready := 0
+		for _, p := range list(answer["pods"]) {
+			if p["state"] == "ready" {
+				ready++
+			}
+		}
+		return ready == 2
+	})
+	g, _ := enter(t, there, "ann", "r")
+	if code, answer := here.operate(t, operatorKey, "POST", "/v1/pods/first/drain", ""); code != 200 {
+		t.Fatalf("%d %v", code, answer)
+	}
+	eventually(t, "ann is asked to move, and closed when she doesn't", func() bool {
+		return len(g.all("draining")) == 1 && g.code() == 1012
+	})
+	if code, answer := here.operate(t, operatorKey, "POST", "/v1/pods/a/drain", ""); code != 409 {
+		t.Errorf("the last one: %d %v", code, answer)
+	}
+	if code, answer := here.operate(t, operatorKey, "DELETE", "/v1/pods/first/drain", ""); code != 204 {
+		t.Fatalf("%d %v", code, answer)
+	}
+	eventually(t, "it takes clients again", func() bool { code, _ := there.look(t, "/readyz"); return code == 200 })
+	enter(t, there, "bob", "r")
+}
+
 func TestPodsAreListed(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 1, "--admin-key", operatorKey, "--lease", "2s")

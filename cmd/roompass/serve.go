@@ -65,7 +65,7 @@ type ServeCmd struct {
 	TrustedProxy []string `help:"Proxy in front, by address or network: its X-Forwarded-For says where clients are; repeatable." placeholder:"CIDR"`
 
 	Linger time.Duration  `default:"15s" help:"How long a member whose socket dropped stays in its rooms."`
-	Drain  *time.Duration `help:"How long clients get to move away at SIGTERM: 30s, with --dev 1s." placeholder:"30s"`
+	Drain  *time.Duration `help:"How long clients get to move away, at SIGTERM or when an operator drains the pod: 30s, with --dev 1s." placeholder:"30s"`
 	PodID  string         `help:"This process's name, which no other may have; the host's name where it is not given, with --redis made unique."`
 
 	Redis       string        `help:"Redis 7 or Valkey that the pods share their rooms by; without it this is the only pod. Several URLs are nodes of a cluster; with ?master_name=NAME they are sentinels." placeholder:"URL[,URL...]"`
@@ -124,7 +124,7 @@ func (c *ServeCmd) Run(ctx context.Context, std stdio) error {
 	server, err := gateway.New(gateway.Config{
 		Keys: keys, Issuer: issuer, Rooms: store, Access: control, Rules: rules,
 		TokenTTL: c.TokenTTL, TokenRefresh: c.TokenRefresh, VerifierSkew: c.VerifierSkew, Signers: c.Signers,
-		Pod: c.PodID, Origins: c.Origin, Client: web.Client(), Console: web.Console(), Logger: log, Registry: registry,
+		Pod: c.PodID, Version: buildVersion(), Drain: c.drain(), Origins: c.Origin, Client: web.Client(), Console: web.Console(), Logger: log, Registry: registry,
 		AdminKeys: admins, TrustedProxies: c.TrustedProxy, Cookie: c.AccessCookie,
 		Limits: gateway.Limits{
 			MessageBytes: c.MaxMessageBytes, DataBytes: c.MaxDataBytes, Rooms: c.MaxRooms,

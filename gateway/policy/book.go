@@ -51,7 +51,7 @@ type book struct {
 	swept   time.Time
 }
 
-// A person is a user, or an anonymous member.
+// A person is a user, or an anonymous member; what is about pods is about nobody.
 type person struct{ user, member string }
 
 // noted is an entry in the book.
@@ -212,18 +212,25 @@ func (b *book) On(user, member, room string) (v Verdict) {
 	if b.people[person{user, member}] == 0 {
 		return v
 	}
-	v.revoke(b.inForce(key{Revoked, user, member, room}))
+	v.revoke(b.inForce(key{kind: Revoked, user: user, member: member, room: room}))
 	if room == "" {
 		return v // rights are of rooms
 	}
-	v.revoke(b.inForce(key{Revoked, user, member, ""}))
-	if r, ok := b.inForce(key{KickUsers, user, member, room}); ok {
-		v.KickUsers = new(r.Value)
-	}
-	if r, ok := b.inForce(key{JoinHub, user, member, room}); ok {
-		v.JoinHub = new(r.Value)
-	}
+	v.revoke(b.inForce(key{kind: Revoked, user: user, member: member}))
+	v.KickUsers = v.right(b.inForce(key{kind: KickUsers, user: user, member: member, room: room}))
+	v.JoinHub = v.right(b.inForce(key{kind: JoinHub, user: user, member: member, room: room}))
 	return v
+}
+
+// right is what was decided about one, where something was.
+func (v *Verdict) right(r Rule, ok bool) *bool {
+	if !ok {
+		return nil
+	}
+	if v.RightsUntil.IsZero() || r.Until.Before(v.RightsUntil) {
+		v.RightsUntil = r.Until
+	}
+	return new(r.Value)
 }
 
 // revoke has a revocation count, where there is one.
@@ -251,7 +258,8 @@ func (b *book) List() (all []Rule) {
 	defer b.mu.RUnlock()
 	now := b.now()
 	for _, known := range b.entries {
-		if known.Until.After(now) && (known.Kind != Revoked || known.Value) {
+		isLifted := !known.Value && (known.Kind == Revoked || known.Kind == Drained)
+		if known.Until.After(now) && !isLifted {
 			all = append(all, known.Rule)
 		}
 	}

@@ -1,6 +1,6 @@
-// Package policy keeps what an operator decided about people, and has it in force on every
-// pod until a time: who may not be there any more, and whose rights are others than they
-// would be.
+// Package policy keeps what an operator decided about people and pods, and has it in force on
+// every pod until a time: who may not be there any more, whose rights are others than they
+// would be, and which pod is to give its clients away.
 //
 // A decision is a [Rule]. [Rules] is the interface, [Local] the implementation in one
 // process's memory, and [Shared] the one that many pods share through Redis. What is promised:
@@ -42,7 +42,8 @@ type Rules interface {
 	// With a user the rules about users count, and with "" those about the one member. It asks
 	// nobody, and allocates nothing for whom no rule concerns.
 	On(user, member, room string) Verdict
-	// List returns the rules in force, the newest first. What was lifted isn't one.
+	// List returns the rules in force, the newest first. A revocation or a draining that was
+	// lifted isn't one.
 	List() []Rule
 	// Follow has f called with the rules that are new or changed here, whoever set them, once
 	// they count in On: one call at a time, in order, from a goroutine of the Rules' own. What

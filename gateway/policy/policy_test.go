@@ -188,24 +188,54 @@ func TestARevocationIsLifted(t *testing.T) {
 
 func TestRightsAreAsDecided(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *policy.Local, _ *ear) {
+		until := time.Now().Add(time.Hour)
 		set(t, r,
-			in(time.Hour, policy.Rule{Kind: policy.KickUsers, User: "eve", Room: "lobby"}),
+			in(2*time.Hour, policy.Rule{Kind: policy.KickUsers, User: "eve", Room: "lobby"}),
 			in(time.Hour, policy.Rule{Kind: policy.JoinHub, User: "eve", Room: "lobby", Value: true}),
-			in(time.Hour, policy.Rule{Kind: policy.JoinHub, Member: "m1", Room: "lobby", Value: true}))
+			in(2*time.Hour, policy.Rule{Kind: policy.JoinHub, Member: "m1", Room: "lobby", Value: true}))
 		for _, c := range []struct {
 			user, member, room string
 			want               policy.Verdict
 		}{
-			{"eve", "m1", "lobby", policy.Verdict{KickUsers: new(false), JoinHub: new(true)}},
+			{"eve", "m1", "lobby", policy.Verdict{KickUsers: new(false), JoinHub: new(true), RightsUntil: until}},
 			{"eve", "m1", "attic", policy.Verdict{}},
 			{"eve", "m1", "", policy.Verdict{}},
 			{"bob", "m1", "lobby", policy.Verdict{}},
-			{"", "m1", "lobby", policy.Verdict{JoinHub: new(true)}},
+			{"", "m1", "lobby", policy.Verdict{JoinHub: new(true), RightsUntil: until.Add(time.Hour)}},
 			{"", "m2", "lobby", policy.Verdict{}},
 			{"", "", "", policy.Verdict{}},
 		} {
 			if diff := cmp.Diff(c.want, r.On(c.user, c.member, c.room)); diff != "" {
 				t.Errorf("%q, %q in %q: %s", c.user, c.member, c.room, diff)
+			}
+		}
+	})
+}
+
+func TestDrainingIsAboutAPod(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *policy.Local, e *ear) {
+		drained := policy.Rule{Kind: policy.Drained, Pod: "p1", Value: true}
+		stand := set(t, r, in(time.Hour, drained), in(time.Hour, policy.Rule{Kind: policy.Drained, Pod: "p2"}))
+		if list := r.List(); len(list) != 1 || list[0].Pod != "p1" || stand[0].ID() == stand[1].ID() {
+			t.Errorf("%v", list)
+		}
+		if diff := cmp.Diff(policy.Verdict{}, r.On("", "p1", "lobby")); diff != "" {
+			t.Error(diff)
+		}
+		if stand[0].Concerns("", "", "") || stand[0].Concerns("p1", "", "lobby") {
+			t.Error("it concerns somebody")
+		}
+		synctest.Wait()
+		if diff := cmp.Diff(stand, e.all()); diff != "" {
+			t.Error(diff)
+		}
+		for _, bad := range []policy.Rule{
+			{Kind: policy.Drained}, {Kind: policy.Drained, Pod: "p", User: "eve"}, {Kind: policy.Drained, Pod: "p", Room: "lobby"},
+			{Kind: policy.Drained, Pod: "p", Member: "m"}, {Kind: policy.Revoked, User: "eve", Pod: "p"},
+			{Kind: policy.Drained, Pod: strings.Repeat("p", 2000)},
+		} {
+			if _, err := r.Set(t.Context(), in(time.Hour, bad)); !errors.Is(err, policy.ErrBadRule) {
+				t.Errorf("%+v: %v", bad, err)
 			}
 		}
 	})
