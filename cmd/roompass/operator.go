@@ -44,9 +44,10 @@ func readAdminKey(value string) (string, error) {
 	return readAtFile("admin-key", value)
 }
 
-// greetOperator says how to ask the operator's API, where its key was made here.
+// greetOperator says where the operator's console is and how to ask the API, where the key was made here.
 func greetOperator(out io.Writer, operator net.Addr, key string) {
 	if key != "" {
-		fmt.Fprintf(out, "  look  curl -H 'Authorization: Bearer %s' http://%s/v1/rooms\n\n", key, operator)
+		fmt.Fprintf(out, "  look  http://%[2]s/console   with the key %[1]s\n"+
+			"  ask   curl -H 'Authorization: Bearer %[1]s' http://%[2]s/v1/rooms\n\n", key, operator)
 	}
 }
