@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/roompass/roompass/gateway/access"
+	"github.com/roompass/roompass/gateway/janus"
 	"github.com/roompass/roompass/gateway/policy"
 	"github.com/roompass/roompass/rooms"
 	"github.com/roompass/roompass/tokens"
@@ -43,6 +44,8 @@ type Config struct {
 	TrustedProxies []string
 
 	Drain time.Duration // what an operator's draining gives clients to move away in; 30 s
+
+	Janus *janus.Config // the front of Janus; its Rooms are the server's. nil: there is none
 
 	Limits Limits
 

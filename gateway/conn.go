@@ -23,8 +23,8 @@ import (
 // the reading goroutine, one after the other.
 type conn struct {
 	server  *Server
-	ws      *websocket.Conn
-	wire    *wire
+	ws      *websocket.Conn // nil: the peer is this process
+	wire    transport
 	limiter *rate.Limiter
 	slot    int    // in the registry's ring, which owns it
 	remote  string // the client's address, without a port
@@ -121,7 +121,7 @@ func (c *conn) finish(err error) {
 	if c.wire.hasSentClose() && !errors.As(err, &closed) {
 		c.wire.linger()
 	}
-	_ = c.ws.CloseNow()
+	c.wire.end()
 	who := c.who()
 	c.server.log.Debug("closed", "session", who.session, "user", who.person.User, "code", int(code))
 }

@@ -9,6 +9,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/roompass/roompass/gateway/access"
 	"github.com/roompass/roompass/rooms"
 )
 
@@ -23,6 +24,10 @@ type request struct {
 	Data       json.RawMessage // nil where the field is absent
 	Credential string
 	Resume     *resumption
+
+	// What only this process can ask.
+	vouched *access.Person // for auth: who it is, which was found out already
+	userID  string         // for join: what the others are told in data, as user_id
 }
 
 // A resumption is what a client remembers of the session that it comes back to.

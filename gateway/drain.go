@@ -82,6 +82,9 @@ func (s *Server) closeAll() {
 	for _, c := range s.conns.all() {
 		c.abort()
 	}
+	if s.janus != nil {
+		s.janus.Close()
+	}
 	s.running.Wait()
 }
 

@@ -18,6 +18,9 @@ import (
 func (s *Server) Public() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ws", s.upgrade)
+	if s.janus != nil {
+		mux.HandleFunc("GET /janus", s.serveJanus)
+	}
 	for _, entry := range []string{"client.js", "janus.js", "react.js"} {
 		mux.HandleFunc("GET /"+entry, s.serveClient)
 	}

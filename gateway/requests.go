@@ -26,11 +26,7 @@ func (c *conn) handle(text []byte) {
 	}
 	c.server.metrics.message(r.Type)
 	if err == nil {
-		ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
-		began := c.server.now()
-		err = c.do(ctx, r)
-		cancel()
-		c.audit(r, err, c.server.now().Sub(began))
+		err = c.try(r)
 	}
 	if err != nil {
 		known := asRequestError(err)
@@ -39,6 +35,16 @@ func (c *conn) handle(text []byte) {
 		}
 		c.send(encode(errorReply{"error", r.ID, known.Code, known.Message}))
 	}
+}
+
+// try does a request, and audits it.
+func (c *conn) try(r request) error {
+	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
+	defer cancel()
+	began := c.server.now()
+	err := c.do(ctx, r)
+	c.audit(r, err, c.server.now().Sub(began))
+	return err
 }
 
 func (c *conn) do(ctx context.Context, r request) error {
@@ -99,6 +105,7 @@ func (c *conn) join(ctx context.Context, r request) error {
 			who.Data = is.person.Data
 		}
 	}
+	who.Data = withUserID(who.Data, r.userID)
 	in, snapshot, err := c.server.rooms.Join(ctx, r.Room, who, s)
 	if errors.Is(err, rooms.ErrAlreadyMember) {
 		who.Data = r.Data // who comes back keeps what they had, and not what they began with

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/roompass/roompass/gateway/access"
+	"github.com/roompass/roompass/gateway/janus"
 	"github.com/roompass/roompass/gateway/policy"
 	"github.com/roompass/roompass/rooms"
 	"github.com/roompass/roompass/tokens"
@@ -42,6 +43,7 @@ type Server struct {
 	client      fs.FS
 	console     fs.FS // nil: there is none
 	consolePage []byte
+	janus       *janus.Front // nil: there is none
 	admins      []AdminKey
 	log         *slog.Logger
 	now         func() time.Time
@@ -138,6 +140,13 @@ func New(cfg Config) (*Server, error) {
 	// come back within the margin.
 	margin := cfg.TokenTTL - cfg.TokenRefresh - cfg.VerifierSkew
 	s.conns = newRegistry(limits.Ping, min(limits.Pong, margin/2))
+	if cfg.Janus != nil {
+		before := *cfg.Janus
+		before.Rooms, before.Logger = visits{s}, s.log
+		if s.janus, err = janus.New(before); err != nil {
+			return nil, fmt.Errorf("--janus: %w", err)
+		}
+	}
 	s.rules.Follow(s.obey)
 	if cluster, ok := s.rooms.(rooms.Cluster); ok {
 		cluster.Report(s.report)

@@ -17,24 +17,10 @@ const Subprotocol = "roompass.v1"
 // upgrade serves GET /ws. The handler returns once the socket is made: a blocked
 // handler would keep net/http's own buffers and goroutine for as long as it lasts.
 func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
-	if s.isDraining() || !s.ready.Load() {
-		w.Header().Set("Retry-After", "1")
-		refuse(w, http.StatusServiceUnavailable, "this pod takes no new sockets: try again for another one")
-		return
-	}
-	if why := s.refusesOrigin(r); why != "" {
-		refuse(w, http.StatusForbidden, why)
-		return
-	}
-	if name := credentialParameter(r); name != "" {
-		refuse(w, http.StatusBadRequest, "no credential belongs in the URL, where logs keep it: send what is in "+name+" as auth's credential, or as a "+bearerPrefix+" subprotocol")
+	if !s.mayUpgrade(w, r, Subprotocol) {
 		return
 	}
 	offered := offers(r)
-	if isUpgrade(r) && !slices.Contains(offered, Subprotocol) {
-		refuse(w, http.StatusBadRequest, "offer the WebSocket subprotocol "+Subprotocol)
-		return
-	}
 	bearer, err := bearerOf(offered, s.limits.MessageBytes)
 	if err != nil {
 		refuse(w, http.StatusBadRequest, err.Error())
@@ -73,11 +59,35 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		return // the library has answered
 	}
 	ws.SetReadLimit(int64(s.limits.MessageBytes))
+	hijacked.wire.ws = ws
 	c.ws, c.wire = ws, hijacked.wire
 	_ = c.wire.SetReadDeadline(time.Now().Add(s.limits.AuthTimeout))
 	s.running.Add(1)
 	s.conns.add(c)
 	go c.serve()
+}
+
+// mayUpgrade says whether a socket of a subprotocol may be made, and where not has
+// answered.
+func (s *Server) mayUpgrade(w http.ResponseWriter, r *http.Request, subprotocol string) bool {
+	if s.isDraining() || !s.ready.Load() {
+		w.Header().Set("Retry-After", "1")
+		refuse(w, http.StatusServiceUnavailable, "this pod takes no new sockets: try again for another one")
+		return false
+	}
+	if why := s.refusesOrigin(r); why != "" {
+		refuse(w, http.StatusForbidden, why)
+		return false
+	}
+	if name := credentialParameter(r); name != "" {
+		refuse(w, http.StatusBadRequest, "no credential belongs in the URL, where logs keep it: send what is in "+name+" as auth's credential, or as a "+bearerPrefix+" subprotocol")
+		return false
+	}
+	if isUpgrade(r) && !slices.Contains(offers(r), subprotocol) {
+		refuse(w, http.StatusBadRequest, "offer the WebSocket subprotocol "+subprotocol)
+		return false
+	}
+	return true
 }
 
 func isUpgrade(r *http.Request) bool { return strings.EqualFold(r.Header.Get("Upgrade"), "websocket") }

@@ -9,6 +9,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/coder/websocket"
 )
 
 // Sizes of the buffers between the library and the socket. net/http hands over
@@ -20,6 +22,22 @@ const (
 	writeBufferBytes = 128
 )
 
+// A transport carries a connection's frames to its peer.
+type transport interface {
+	// writeFrames writes frames, which it consumes. A close frame may only be the last.
+	writeFrames(frames [][]byte) error
+	// hasSentClose says whether a close frame went out.
+	hasSentClose() bool
+	// SetReadDeadline bounds how long the next message may take to come.
+	SetReadDeadline(time.Time) error
+	// linger waits a little for the peer to take the close frame and hang up.
+	linger()
+	// Close ends it at once.
+	Close() error
+	// end frees what is left, when nobody reads any more.
+	end()
+}
+
 // A wire is the socket below a WebSocket. The library reads through it and
 // writes its replies to control frames; everything else the gateway writes here
 // as ready frames, so that one message to many is framed once.
@@ -28,8 +46,9 @@ const (
 // fail the library's next pong.
 type wire struct {
 	net.Conn
-	early   []byte        // what the client sent before the upgrade was done
-	timeout time.Duration // for one write
+	ws      *websocket.Conn // what reads through it
+	early   []byte          // what the client sent before the upgrade was done
+	timeout time.Duration   // for one write
 
 	mu        sync.Mutex // one write at a time, and:
 	closeSent bool       // a close frame is out: nothing may follow it
@@ -105,6 +124,9 @@ func (w *wire) linger() {
 
 // lingerBytes bounds what a peer that doesn't hang up may still send.
 const lingerBytes = 4 << 20
+
+// end implements [transport].
+func (w *wire) end() { _ = w.ws.CloseNow() }
 
 // isEnd says that err is a socket's end rather than a breach of the protocol.
 func isEnd(err error) bool {

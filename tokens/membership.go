@@ -77,6 +77,17 @@ func (m *Membership) Expires() time.Time {
 	return time.Unix(0, m.expires)
 }
 
+// Token is the newest that was signed for the membership's grant; zero where there
+// is none yet, or the membership was removed.
+func (m *Membership) Token() Token {
+	m.schedule.mu.Lock()
+	defer m.schedule.mu.Unlock()
+	if m.group == nil {
+		return Token{}
+	}
+	return m.group.token
+}
+
 // OnDue has nearlyDue called [ScheduleConfig.Lead] before each of the membership's next
 // tokens is due, from the schedule's goroutines: it must not block. Where a token is
 // signed sooner, because somebody else with the same grant needs one, it is called

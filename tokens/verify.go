@@ -56,7 +56,8 @@ type Claims struct {
 //
 // It returns [ErrMalformed], [ErrAlgorithm], [ErrUnknownKey], [ErrSignature],
 // [ErrExpired] or [ErrNotYetValid], wrapped. Nothing that the token claims is
-// looked at, and no error tells of it, before the signature holds.
+// looked at, and no error tells of it, before the signature holds. With
+// [ErrExpired] come the claims that did hold once.
 func (r *KeyRing) Verify(text string, now time.Time) (Claims, error) {
 	j, err := parseJWT(text)
 	if err != nil {
@@ -74,7 +75,7 @@ func (r *KeyRing) Verify(text string, now time.Time) (Claims, error) {
 	c.KeyID, _ = j.header.text("kid") // it was read before
 	// RFC 7519, section 4.1.4: on or after exp it must not be accepted.
 	if !now.Before(c.ExpiresAt) {
-		return Claims{}, fmt.Errorf("%w: at %s", ErrExpired, c.ExpiresAt.UTC().Format(time.RFC3339))
+		return c, fmt.Errorf("%w: at %s", ErrExpired, c.ExpiresAt.UTC().Format(time.RFC3339))
 	}
 	if now.Before(c.NotBefore) {
 		return Claims{}, fmt.Errorf("%w: only from %s on", ErrNotYetValid, c.NotBefore.UTC().Format(time.RFC3339))
