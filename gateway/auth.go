@@ -100,8 +100,8 @@ func (c *conn) auth(ctx context.Context, r request) error {
 // session: the old one isn't theirs. One that is only too old, or that nobody can
 // tell of just now, takes nothing from a secret that holds.
 func (c *conn) identify(ctx context.Context, r request) (_ access.Person, ends time.Time, resumed bool, _ error) {
-	if r.vouched != nil {
-		return *r.vouched, c.server.now().Add(c.server.limits.SessionMax), r.Resume != nil, nil
+	if r.Vouched != nil {
+		return *r.Vouched, c.server.now().Add(c.server.limits.SessionMax), r.Resume != nil, nil
 	}
 	var owner access.Person
 	holds := false

@@ -26,8 +26,8 @@ type request struct {
 	Resume     *resumption
 
 	// What only this process can ask.
-	vouched *access.Person // for auth: who it is, which was found out already
-	userID  string         // for join: what the others are told in data, as user_id
+	Vouched *access.Person // for auth: who it is, which was found out already
+	UserID  string         // for join: what the others are told in data, as user_id
 }
 
 // A resumption is what a client remembers of the session that it comes back to.

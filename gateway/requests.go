@@ -105,7 +105,7 @@ func (c *conn) join(ctx context.Context, r request) error {
 			who.Data = is.person.Data
 		}
 	}
-	who.Data = withUserID(who.Data, r.userID)
+	who.Data = withUserID(who.Data, r.UserID)
 	in, snapshot, err := c.server.rooms.Join(ctx, r.Room, who, s)
 	if errors.Is(err, rooms.ErrAlreadyMember) {
 		who.Data = r.Data // who comes back keeps what they had, and not what they began with

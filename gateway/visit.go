@@ -18,7 +18,6 @@ import (
 	"github.com/roompass/roompass/gateway/access"
 	"github.com/roompass/roompass/gateway/janus"
 	"github.com/roompass/roompass/rooms"
-	"github.com/roompass/roompass/tokens"
 )
 
 // A visit is the part of the gateway's other end that is in this process: whoever
@@ -88,7 +87,7 @@ func (v *visit) Enter(ctx context.Context, room, userID, token string) (janus.Pl
 	} else if holder != nil {
 		return nil, janus.ErrNotAllowed
 	}
-	if err := v.conn.try(request{Type: "join", Room: room, userID: userID}); err != nil {
+	if err := v.conn.try(request{Type: "join", Room: room, UserID: userID}); err != nil {
 		return nil, asVisitError(err)
 	}
 	return v.occupied(room, userID)
@@ -153,7 +152,7 @@ func (v *visit) begin(ctx context.Context, room, userID, token string) error {
 	if expired && !again {
 		return janus.ErrToken
 	}
-	ask := request{Type: "auth", vouched: &person}
+	ask := request{Type: "auth", Vouched: &person}
 	if again {
 		ask.Resume = &resumption{Session: before.Session, Cursors: map[string]rooms.Cursor{room: {}}, Held: map[string]time.Time{}}
 	}
@@ -181,11 +180,11 @@ func (v *visit) begin(ctx context.Context, room, userID, token string) error {
 // signed; expired, by one that did hold once.
 func (v *visit) identify(ctx context.Context, token string) (_ access.Person, expired bool, _ error) {
 	if v.offered == "" && v.header == nil && token != "" {
-		claims, err := v.server.keys.Verify(token, v.server.now())
-		if err != nil && !errors.Is(err, tokens.ErrExpired) {
+		claims, expired, err := v.server.keys.VerifyPast(token, v.server.now())
+		if err != nil {
 			return access.Person{}, false, janus.ErrToken
 		}
-		return access.Person{User: claims.User, KickUsers: claims.KickUsers, JoinHub: claims.JoinHub, Rooms: claims.Rooms}, err != nil, nil
+		return access.Person{User: claims.User, KickUsers: claims.KickUsers, JoinHub: claims.JoinHub, Rooms: claims.Rooms}, expired, nil
 	}
 	person, err := v.server.access.Authenticate(ctx, access.Request{
 		Reason: access.Connect, Credential: v.offered, Address: v.remote, Header: v.header,

@@ -56,9 +56,27 @@ type Claims struct {
 //
 // It returns [ErrMalformed], [ErrAlgorithm], [ErrUnknownKey], [ErrSignature],
 // [ErrExpired] or [ErrNotYetValid], wrapped. Nothing that the token claims is
-// looked at, and no error tells of it, before the signature holds. With
-// [ErrExpired] come the claims that did hold once.
+// looked at, and no error tells of it, before the signature holds.
 func (r *KeyRing) Verify(text string, now time.Time) (Claims, error) {
+	c, err := r.verify(text, now)
+	if err != nil {
+		return Claims{}, err
+	}
+	return c, nil
+}
+
+// VerifyPast is Verify for a token that may have run out: it says whether it has.
+// Such a token tells who somebody was, and opens nothing.
+func (r *KeyRing) VerifyPast(text string, now time.Time) (_ Claims, expired bool, _ error) {
+	c, err := r.verify(text, now)
+	if expired = errors.Is(err, ErrExpired); err != nil && !expired {
+		return Claims{}, false, err
+	}
+	return c, expired, nil
+}
+
+// verify returns the claims of an expired token too, with [ErrExpired].
+func (r *KeyRing) verify(text string, now time.Time) (Claims, error) {
 	j, err := parseJWT(text)
 	if err != nil {
 		return Claims{}, err

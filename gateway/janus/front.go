@@ -22,6 +22,8 @@ type Config struct {
 	Token     string // Janus's own, put into each message; "" is none
 	APISecret string // the same
 
+	Client *http.Client // dials Server; nil: [http.DefaultClient]
+
 	MessageBytes int64 // of one message, either way; 1 MiB
 	Logger       *slog.Logger
 }
@@ -127,7 +129,7 @@ func (f *Front) end(t *talk) {
 
 func (f *Front) dial(ctx context.Context) (*websocket.Conn, error) {
 	server, _, err := websocket.Dial(ctx, f.config.Server, &websocket.DialOptions{
-		Subprotocols: []string{Subprotocol}, CompressionMode: websocket.CompressionDisabled,
+		Subprotocols: []string{Subprotocol}, CompressionMode: websocket.CompressionDisabled, HTTPClient: f.config.Client,
 	})
 	if err != nil {
 		return nil, err
