@@ -39,6 +39,7 @@ type Server struct {
 	console     fs.FS // nil: there is none
 	consolePage []byte
 	admins      []AdminKey
+	crash       func() // nil: nobody may ask for it
 	log         *slog.Logger
 	now         func() time.Time
 
@@ -72,7 +73,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		keys: cfg.Keys, rooms: cfg.Rooms, access: cfg.Access, limits: limits, pod: cfg.Pod, ttl: cfg.TokenTTL,
 		sealer:  sealer{cfg.Keys},
-		origins: map[string]bool{}, client: cfg.Client, console: cfg.Console, admins: cfg.AdminKeys,
+		origins: map[string]bool{}, client: cfg.Client, console: cfg.Console, admins: cfg.AdminKeys, crash: cfg.Crash,
 		log: cfg.Logger.With("pod", cfg.Pod), now: cfg.TimeNow,
 		addresses: newAddresses(limits.Unauthenticated),
 		rules:     cfg.Rules, tasks: newTasks(),
