@@ -97,7 +97,11 @@ func (d *demo) addresses() ([]podAddress, error) {
 // greet says what is there and what to do with it.
 func (d *demo) greet(out io.Writer, c *cluster) {
 	var text strings.Builder
-	fmt.Fprintf(&text, "\nroompass is up, with %d pods that have the same rooms.\n\n", len(c.pods))
+	pods := fmt.Sprintf("%d pods that have the same rooms", len(c.pods))
+	if len(c.pods) == 1 {
+		pods = "one pod"
+	}
+	fmt.Fprintf(&text, "\nroompass is up, with %s.\n\n", pods)
 	fmt.Fprintf(&text, "  open     http://%s/?room=lobby   in two windows\n", d.Listen)
 	for i, p := range c.pods {
 		word := "       "

@@ -54,7 +54,7 @@ at<HTMLFormElement>("enter").addEventListener("submit", (event) => {
 });
 person.addEventListener("input", () => preview?.rename(asName() || "?"));
 
-const switches = { video: { button: "camera", on: "Turn camera on", off: "Turn camera off" }, audio: { button: "microphone", on: "Turn microphone on", off: "Turn microphone off" } };
+const switches = { video: { button: "camera", on: "Turn camera on", off: "Turn camera off" }, audio: { button: "microphone", on: "Unmute", off: "Mute" } };
 
 function showSwitch(kind: Kind) {
   const { button, on, off } = switches[kind];

@@ -169,9 +169,10 @@ export class Visit {
     const left = leftOf(this.#ring.life);
     at("pushes").textContent = String(++this.#count.pushes);
     const life = this.#life()!;
-    const good = `It is good for ${Math.round(leftOf(life) / 1000)} s.`;
-    if (first) note("token", `Your token came with it. ${good}`);
-    else note("token", `A fresh token was pushed${left ? `, ${Math.round(left / 1000)} s before the last one runs out` : ""}. ${good}`);
+    const good = `good for ${Math.round(leftOf(life) / 1000)} s`;
+    if (first) note("token", `You have a token, ${good}.`);
+    else if (left) note("token", `A fresh token, ${good}, came ${Math.round(left / 1000)} s before the last one runs out.`);
+    else note("token", `A fresh token, ${good}.`);
     this.#tick();
     this.mesh.send(this.#ownNews());
     if (this.#ordeal?.what === "sleep") this.#back();
@@ -213,7 +214,7 @@ export class Visit {
       this.#connected.add(member);
       note("link", `You and ${name} are connected, peer to peer.`);
       this.mesh.sendTo(member, this.#ownNews());
-    } else if (link === "interrupted" && this.#connected.delete(member)) {
+    } else if (link === "interrupted" && this.#connected.delete(member) && !this.trouble.asleep) {
       note("trouble", `${name} can't be reached just now.`);
     } else if (link === "connecting") {
       this.#connected.delete(member);
