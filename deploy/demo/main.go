@@ -36,7 +36,7 @@ type demo struct {
 func main() {
 	var d demo
 	kong.Parse(&d, kong.Name("demo"), kong.Description("Runs a few pods of roompass with Redis and HAProxy on this machine, to try them out and to kill them."))
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP) // the terminal may be closed
 	err := d.run(ctx, os.Stdout, os.Stderr)
 	stop()
 	if err != nil {

@@ -4,7 +4,7 @@ import { at } from "./dom";
 import type { Kind } from "./media";
 import type { Mesh } from "./mesh";
 import { Portrait } from "./portrait";
-import { Visit } from "./visit";
+import { showState, Visit } from "./visit";
 
 declare global { interface Window { roompass?: { gateway: Gateway; room: Room; mesh: Mesh } } }
 
@@ -18,8 +18,7 @@ const asName = () => person.value.trim();
 function showEntrance(why = "") {
   at("inside").hidden = true;
   at("entrance").hidden = false;
-  at("state").dataset.state = "idle";
-  at("state").textContent = "not connected";
+  showState();
   preview = new Portrait(asName() || "?", at<HTMLCanvasElement>("preview"));
   at("refusal").textContent = why;
 }
@@ -49,7 +48,10 @@ at<HTMLFormElement>("enter").addEventListener("submit", (event) => {
   history.replaceState(null, "", `?${new URLSearchParams(name ? { room, name } : { room })}`);
   const button = at<HTMLButtonElement>("enter-button");
   button.disabled = true;
-  enter(room).catch((why: Error) => { at("refusal").textContent = `That didn't work: ${why.message}.`; })
+  enter(room).catch((why: Error) => {
+    showState();
+    at("refusal").textContent = `That didn't work: ${why.message}.`;
+  })
     .finally(() => { button.disabled = false; });
 });
 person.addEventListener("input", () => preview?.rename(asName() || "?"));

@@ -3,6 +3,8 @@ import { connect, Gateway, Room, type RequestError, type Token } from "../client
 import { at } from "./dom";
 import { Media, type Kind } from "./media";
 import { Mesh } from "./mesh";
+import * as news from "./news";
+import { Ordeal } from "./ordeal";
 import { hueOf, mayKick, nameOf, presenceOf, type Presence } from "./person";
 import { Pods } from "./pods";
 import { leftOf, lifeOf, Ring } from "./ring";
@@ -11,8 +13,12 @@ import { Tiles } from "./tiles";
 import { announce, clear, note, say } from "./timeline";
 import { Trouble } from "./trouble";
 
-/** What somebody did to see what happens. */
-interface Ordeal { what: "drop" | "sleep" | "kill"; since: number; pod: string }
+/** Shows what a gateway's state is, or that there is none. */
+export function showState(gateway?: Gateway) {
+  const state = gateway?.state ?? "idle";
+  at("state").dataset.state = state;
+  at("state").textContent = !gateway ? "not connected" : state === "connected" && gateway.pod ? `connected to ${gateway.pod}` : state;
+}
 
 export class Visit {
   readonly tiles = new Tiles((member) => this.#kick(member));
@@ -30,6 +36,8 @@ export class Visit {
   static async enter(url: URL, roomName: string, name: string, ended: (why: string) => void): Promise<Visit> {
     const trouble = new Trouble();
     const gateway = connect(url, { credential: name || undefined, WebSocket: trouble.WebSocket });
+    gateway.addEventListener("state", () => showState(gateway));
+    showState(gateway);
     const media = new Media(name || "anonymous", (kind) => visit?.shown(kind));
     let visit: Visit | undefined;
     try {
@@ -60,10 +68,10 @@ export class Visit {
     });
     gateway.addEventListener("state", ({ state, code, reason }) => this.#state(state, code, reason));
     room.addEventListener("token", () => this.#token());
-    room.addEventListener("joined", ({ member }) => this.#news("people", `${nameOf(member)} came.`));
+    room.addEventListener("joined", ({ member }) => this.#tell("people", `${nameOf(member)} came.`));
     room.addEventListener("updated", () => this.#people());
-    room.addEventListener("left", ({ member, reason }) => this.#news("people", `${nameOf(member)} ${{ left: "left", kicked: "was kicked", revoked: "was put out" }[reason] ?? "is gone: nothing was heard of them for too long"}.`));
-    room.addEventListener("gap", () => this.#news("trouble", "You were away for so long that you were told who is here now, and not what happened."));
+    room.addEventListener("left", ({ member, reason }) => this.#tell("people", `${nameOf(member)} ${{ left: "left", kicked: "was kicked", revoked: "was put out" }[reason] ?? "is gone: nothing was heard of them for too long"}.`));
+    room.addEventListener("gap", () => this.#tell("trouble", "You were away for so long that you were told who is here now, and not what happened."));
     room.addEventListener("removed", ({ reason }) => this.end(reason === "kicked" ? `You were kicked out of ${room.name}.` : `You were put out of ${room.name}: ${reason}.`));
     room.addEventListener("signal", ({ from, data }) => {
       const text = (data as { chat?: unknown } | null)?.chat;
@@ -110,14 +118,14 @@ export class Visit {
   }
 
   drop() {
-    this.#ordeal = { what: "drop", since: performance.now(), pod: this.gateway.pod };
+    this.#ordeal = new Ordeal("drop", this.gateway.pod);
     this.gateway.drop();
   }
 
   kill() {
-    this.#ordeal = { what: "kill", since: performance.now(), pod: this.gateway.pod };
+    this.#ordeal = new Ordeal("kill", this.gateway.pod);
     this.#pods.lose(this.gateway.pod);
-    this.#news("trouble", `You killed ${this.gateway.pod}.`);
+    this.#tell("trouble", `You killed ${this.gateway.pod}.`);
     this.trouble.crash();
   }
 
@@ -127,7 +135,7 @@ export class Visit {
     this.mesh.sleep();
     this.#tick();
     await sleepThrough();
-    this.#ordeal = { what: "sleep", since: performance.now(), pod: this.gateway.pod };
+    this.#ordeal = new Ordeal("sleep", this.gateway.pod);
     this.mesh.wake();
     this.trouble.wake();
   }
@@ -139,7 +147,7 @@ export class Visit {
       at("sockets").textContent = String(++this.#count.sockets);
       this.#back();
     } else if (!this.trouble.asleep) {
-      this.#news("trouble", `Your socket was lost. Your token is good for ${Math.round(leftOf(this.#ring.life) / 1000)} s more.`);
+      this.#tell("trouble", `Your socket was lost. Your token is good for ${Math.round(leftOf(this.#ring.life) / 1000)} s more.`);
     }
   }
 
@@ -151,16 +159,7 @@ export class Visit {
       return;
     }
     this.#ordeal = undefined;
-    const { token } = this.room;
-    const after = (moment: number) => `${Math.max(1, Math.round(moment - ordeal.since))} ms`;
-    const where = this.gateway.pod && this.gateway.pod !== ordeal.pod ? ` on ${this.gateway.pod}` : "";
-    const fresh = token!.receivedAt >= ordeal.since;
-    const holds = fresh ? "" : ` The token from before is good for ${Math.round(leftOf(this.#life()) / 1000)} s more.`;
-    const text = {
-      drop: `Back${where} ${after(performance.now())} after the socket dropped, as the same member.${holds}`,
-      kill: `${ordeal.pod} is dead. Back${where} after ${after(performance.now())}, as the same member: nobody saw you leave.${holds}`,
-      sleep: fresh ? `Awake${where}: a fresh token ${after(token!.receivedAt)} after waking.` : `Awake${where}, back after ${after(performance.now())}.${holds}`,
-    }[ordeal.what];
+    const text = ordeal.words(this.gateway.pod, this.room.token!);
     note("good", text);
     at("outcome").textContent = text;
   }
@@ -182,22 +181,13 @@ export class Visit {
   /** What the newest token has; nothing while asleep, when nobody holds anything. */
   #life() { return this.room.token && !this.trouble.asleep ? lifeOf(this.room.token) : undefined; }
 
-  /** What the others are told over the data channel: which pod you are on, and how long your token is good for. */
-  #ownNews() {
-    const life = this.#life();
-    return JSON.stringify({ pod: this.gateway.pod, token: life && { left: leftOf(life), whole: life.whole } });
-  }
+  #ownNews() { return news.write({ pod: this.gateway.pod, life: this.#life() }); }
 
   #hear(member: string, text: string) {
-    let news: { pod?: unknown; token?: { left?: unknown; whole?: unknown } };
-    try {
-      news = JSON.parse(text) as typeof news;
-    } catch {
-      return; // somebody says something else
-    }
-    if (typeof news?.pod === "string") this.tiles.get(member)?.pod(news.pod);
-    const { left, whole } = news?.token ?? {};
-    if (typeof left === "number" && typeof whole === "number" && whole > 0) this.tiles.life(member, { until: performance.now() + left, whole });
+    const heard = news.read(text);
+    if (!heard) return;
+    this.tiles.get(member)?.pod(heard.pod);
+    if (heard.life) this.tiles.life(member, heard.life);
   }
 
   #link(member: string) {
@@ -221,7 +211,7 @@ export class Visit {
     }
   }
 
-  #news(kind: "people" | "trouble", text: string) {
+  #tell(kind: "people" | "trouble", text: string) {
     note(kind, text);
     announce(text);
     this.#people();
@@ -241,8 +231,6 @@ export class Visit {
 
   #show() {
     const { state, pod } = this.gateway;
-    at("state").dataset.state = state;
-    at("state").textContent = state === "connected" && pod ? `connected to ${pod}` : state;
     at("kill").textContent = pod ? `Kill ${pod}` : "Kill this pod";
     this.tiles.get(this.room.member)?.pod(pod);
     if (state === "connected") {
