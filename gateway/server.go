@@ -43,6 +43,7 @@ type Server struct {
 	console     fs.FS // nil: there is none
 	consolePage []byte
 	admins      []AdminKey
+	crash       func() // nil: nobody may ask for it
 	log         *slog.Logger
 	now         func() time.Time
 
@@ -82,7 +83,7 @@ func New(cfg Config) (*Server, error) {
 		keys: cfg.Keys, rooms: cfg.Rooms, access: cfg.Access, limits: limits,
 		pod: cfg.Pod, life: rand.Text(), version: cfg.Version, ttl: cfg.TokenTTL, window: cfg.Drain,
 		sealer:  sealer{cfg.Keys},
-		origins: map[string]bool{}, client: cfg.Client, console: cfg.Console, admins: cfg.AdminKeys,
+		origins: map[string]bool{}, client: cfg.Client, console: cfg.Console, admins: cfg.AdminKeys, crash: cfg.Crash,
 		log: cfg.Logger.With("pod", cfg.Pod), now: cfg.TimeNow,
 		addresses: newAddresses(limits.Unauthenticated),
 		rules:     cfg.Rules, tasks: newTasks(),

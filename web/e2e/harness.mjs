@@ -58,21 +58,27 @@ export async function stop(program, signal = "SIGTERM") {
 
 export const isReady = (admin) => fetch(`${admin}/readyz`).then((r) => r.ok, () => false);
 
-export const launch = () => chromium.launch({
+/** Starts Chromium, with more arguments where they are given. */
+export const launch = (...args) => chromium.launch({
   executablePath,
   // Host candidates as addresses: as mDNS names they would need multicast, which a container may not have.
-  args: ["--disable-features=WebRtcHideLocalIpsWithMdns", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+  args: ["--disable-features=WebRtcHideLocalIpsWithMdns", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", ...args],
 });
+
+/** Notes what a page complains of, but for what is quiet. */
+export function watch(page, name, quiet = []) {
+  page.on("console", (m) => {
+    if (["error", "warning"].includes(m.type()) && !quiet.some((q) => q.test(m.text()))) problems.push(`${name}: ${m.text()}`);
+  });
+  page.on("pageerror", (why) => problems.push(`${name}: ${why.message}`));
+}
 
 /** Opens the demo in a context of its own; prepare may change the page before it loads. */
 export async function openTab(browser, base, name, { prepare, quiet = [], ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: 1200, height: 860 }, ...options });
   const page = await context.newPage();
   await prepare?.(page);
-  page.on("console", (m) => {
-    if (["error", "warning"].includes(m.type()) && !quiet.some((q) => q.test(m.text()))) problems.push(`${name}: ${m.text()}`);
-  });
-  page.on("pageerror", (why) => problems.push(`${name}: ${why.message}`));
+  watch(page, name, quiet);
   await page.goto(`${base}/?${new URLSearchParams({ room: "lobby", name })}`);
   await page.waitForFunction(() => window.roompass?.room.token);
   return page;
