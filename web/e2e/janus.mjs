@@ -88,7 +88,7 @@ class SFU {
   async join(handle, { room_id: room, user_id: user, subscribe, token }) {
     const entry = { room, user, media: subscribe?.media ?? null, token };
     const claims = await this.verify(token ?? "");
-    if (token === undefined) entry.refused = "Rejecting anonymous join!";
+    if (token === undefined || token === null) entry.refused = "Rejecting anonymous join!";
     else if (!claims) entry.refused = "Rejecting join with invalid token!";
     else if (!claims.join_hub || !(claims.room_ids ?? [room]).includes(room)) entry.refused = "Rejecting join without permission!";
     else if (handle.user !== undefined) entry.refused = "Handles may only join once!";
