@@ -1,14 +1,13 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
 	"os"
 	"time"
 
-	"github.com/roompass/roompass/rooms"
+	"github.com/roompass/roompass/gateway"
 	"github.com/roompass/roompass/web"
 )
 
@@ -25,7 +24,7 @@ func (c *ServeCmd) crash() func() {
 }
 
 // withDemo serves the demo page, and which pods there are, where nothing else is.
-func withDemo(next http.Handler, store rooms.Rooms, pod string) http.Handler {
+func withDemo(next http.Handler, server *gateway.Server) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", next)
 	files := http.FileServerFS(web.Demo())
@@ -38,34 +37,12 @@ func withDemo(next http.Handler, store rooms.Rooms, pod string) http.Handler {
 			files.ServeHTTP(w, r)
 		})
 	}
-	if cluster, ok := store.(rooms.Cluster); ok {
-		mux.HandleFunc("GET /demo/pods", func(w http.ResponseWriter, r *http.Request) { servePods(w, r, cluster, pod) })
-	}
+	mux.HandleFunc("GET /demo/pods", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+		defer cancel()
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", "no-store")
+		_ = json.NewEncoder(w).Encode(map[string]any{"pods": server.PodStates(ctx)})
+	})
 	return mux
-}
-
-// A demoPod is what the demo page knows of a pod: whether another one is left if this one is killed.
-type demoPod struct {
-	Pod   string `json:"pod"`
-	State string `json:"state"` // as in GET /v1/pods
-}
-
-func servePods(w http.ResponseWriter, r *http.Request, cluster rooms.Cluster, self string) {
-	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
-	defer cancel()
-	pods, _ := cluster.Pods(ctx) // where the others can't be asked it is this one
-	list := make([]demoPod, len(pods))
-	for i, p := range pods {
-		list[i] = demoPod{Pod: cmp.Or(p.Name, self), State: "starting"}
-		var said struct{ State string }
-		if json.Unmarshal(p.Status, &said) == nil && said.State != "" {
-			list[i].State = said.State
-		}
-		if p.Lost {
-			list[i].State = "lost"
-		}
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	_ = json.NewEncoder(w).Encode(map[string]any{"pods": list})
 }

@@ -152,7 +152,7 @@ func (c *ServeCmd) Run(ctx context.Context, std stdio) error {
 
 	front := server.Public()
 	if c.Dev {
-		front = withDemo(front, store, c.PodID)
+		front = withDemo(front, server)
 	}
 	serving := serving{
 		gateway: server, keys: keys, access: control, log: log,

@@ -1,13 +1,10 @@
 // The operator's console, as an operator at three in the morning uses it.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { bin, eventually, freePort, isReady, launch, out, start, stop } from "./harness.mjs";
+import { audit, bin, eventually, freePort, isReady, launch, out, problems, start, stop, watch, watchPolicy } from "./harness.mjs";
 
 const key = "a-key-for-the-console";
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 let gateway, browser, base, admin;
 
 before(async () => {
@@ -38,16 +35,9 @@ test("an operator signs in, looks at a room, and kicks", { timeout: 120_000 }, a
 
   const context = await browser.newContext({ viewport: { width: 1200, height: 900 } });
   const page = await context.newPage();
-  const problems = [];
-  page.on("pageerror", (why) => problems.push(why.message));
-  page.on("console", (m) => {
-    // Without a key the page comes with 401, and a wrong one is answered so; a room that has emptied isn't there.
-    if (m.type() === "error" && !/status of (401|404)/.test(m.text())) problems.push(m.text());
-  });
-  await page.addInitScript(() => {
-    window.violations = [];
-    document.addEventListener("securitypolicyviolation", (e) => window.violations.push(`${e.violatedDirective} ${e.blockedURI}`));
-  });
+  // Without a key the page comes with 401, and a wrong one is answered so; a room that has emptied isn't there.
+  watch(page, "the console", [/status of (401|404)/]);
+  await watchPolicy(page);
   await page.goto(`${admin}/console`);
   await page.locator("input").first().fill("not the key at all");
   await page.keyboard.press("Enter");
@@ -56,15 +46,10 @@ test("an operator signs in, looks at a room, and kicks", { timeout: 120_000 }, a
   await page.keyboard.press("Enter");
   await page.getByText("The promise is kept").waitFor();
   await page.locator("table").getByText("ready").waitFor();
-  const serious = async () => {
-    await page.evaluate(axe);
-    const { violations } = await page.evaluate(() => window.axe.run());
-    return violations.filter(({ impact }) => impact === "serious" || impact === "critical").map(({ id, nodes }) => `${id}: ${nodes[0].html}`);
-  };
   await page.screenshot({ path: join(out, "console-light.png"), fullPage: true });
   for (const colorScheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme });
-    assert.deepEqual(await serious(), [], colorScheme);
+    await audit(page, colorScheme);
   }
   await page.screenshot({ path: join(out, "console-dark.png"), fullPage: true });
   await page.emulateMedia({ colorScheme: "light" });

@@ -1,15 +1,13 @@
 // The demo as people use it, on two pods behind the balancer, as make demo starts them: three
 // people in a room, who break whatever the page lets them break.
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { after, before, test } from "node:test";
-import { bin, eventually, freePort, inRoom, launch, out, problems, start, stop, watch } from "./harness.mjs";
+import { audit, bin, eventually, freePort, inRoom, launch, out, problems, start, stop, watch, watchPolicy } from "./harness.mjs";
 
 const demoBin = process.env.ROOMPASS_DEMO_BIN;
 assert.ok(demoBin && existsSync(demoBin), "set ROOMPASS_DEMO_BIN to the built program: go build -o bin/demo ./deploy/demo");
-const axe = readFileSync(fileURLToPath(import.meta.resolve("axe-core/axe.min.js")), "utf8");
 
 // A browser says so on the console when a pod is killed under its socket, or the balancer has none for a moment.
 const quiet = [/WebSocket connection to/, /Failed to load resource/];
@@ -34,10 +32,7 @@ after(async () => {
 async function open(name, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
   const page = await context.newPage();
-  await page.addInitScript(() => {
-    window.violations = [];
-    document.addEventListener("securitypolicyviolation", (event) => window.violations.push(`${event.violatedDirective} ${event.blockedURI}`));
-  });
+  await watchPolicy(page);
   watch(page, name, quiet);
   await page.goto(base);
   return page;
@@ -71,16 +66,6 @@ const allTogether = (...pages) => eventually("all see all", async () => (await P
 async function tell(from, text, ...others) {
   await inRoom(from, (text) => window.roompass.mesh.send(text), text);
   for (const page of others) await page.waitForFunction((text) => window.roompass.mesh.received.some((r) => r.text === text), text);
-}
-
-/** What axe has against a page that is more than a matter of taste. */
-async function audit(page, how) {
-  // The page's policy lets no script in but its own, and this one comes by the debugger.
-  await page.evaluate(axe);
-  const { violations, passes } = await page.evaluate(() => window.axe.run());
-  assert.ok(passes.length > 10, `axe looked at ${passes.length} things only`);
-  assert.deepEqual(violations.filter(({ impact }) => ["serious", "critical"].includes(impact))
-    .map(({ id, nodes }) => `${how}: ${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join(" | ")}`), []);
 }
 
 test("three people meet in a room, and nothing that they break makes a token lapse", { timeout: 170_000 }, async (t) => {
