@@ -36,7 +36,7 @@ export class Mesh {
     room.addEventListener("gap", () => { for (const id of this.#others()) this.#say(id, { mine: this.#calls.get(id)?.id ?? null }); });
     room.addEventListener("signal", ({ from, data }) => {
       const message = (data as { rtc?: Message } | null)?.rtc;
-      if (message && this.#others().includes(from)) this.#take(from, message).catch((why: Error) => console.warn(`peer to peer: ${why.message}`));
+      if (message && this.#others().includes(from)) this.#take(from, message);
     });
     for (const id of this.#others()) this.#meet(id);
   }
@@ -58,7 +58,7 @@ export class Mesh {
   sendTo(member: string, text: string): void { this.#calls.get(member)?.send(text); }
 
   /** replace has everybody see or hear the media's newest track. */
-  replace(kind: Kind) { for (const call of this.#calls.values()) void call.replace(kind); }
+  replace(kind: Kind) { for (const [id, call] of this.#calls) void this.#attempt(id, call, call.replace(kind)); }
 
   /** sleep ends all calls, as a machine does that sleeps; wake makes them anew. */
   sleep() {
@@ -83,9 +83,7 @@ export class Mesh {
 
   #call(id: string) {
     const call = this.#begin(id, crypto.randomUUID());
-    call.offer().then(
-      (offer) => { if (this.#calls.get(id) === call) this.#say(id, { call: call.id, offer }); },
-      (why: Error) => console.warn(`peer to peer: ${why.message}`));
+    void this.#attempt(id, call, call.offer(), (offer) => this.#say(id, { call: call.id, offer }));
   }
 
   #begin(id: string, callId: string): Call {
@@ -113,17 +111,30 @@ export class Mesh {
     this.events.heard(id, text);
   }
 
-  async #take(id: string, message: Message) {
+  /**
+   * Waits for a step of a call. Where the call was ended meanwhile nothing follows from it, and that it failed means
+   * nothing, because whatever one does with a connection that is closed fails.
+   */
+  async #attempt<T>(id: string, call: Call, step: Promise<T>, next?: (result: T) => void) {
+    const current = () => this.#calls.get(id) === call;
+    try {
+      const result = await step;
+      if (current()) next?.(result);
+    } catch (why) {
+      if (current()) console.warn(`peer to peer: ${(why as Error).message}`);
+    }
+  }
+
+  #take(id: string, message: Message) {
     if (this.#asleep) return;
     const call = this.#calls.get(id);
     if ("mine" in message) {
       this.#compare(id, message.mine);
     } else if ("answer" in message) {
-      if (call?.id === message.call) await call.take(message.answer);
+      if (call?.id === message.call) void this.#attempt(id, call, call.take(message.answer));
     } else if (call?.id !== message.call) {
       const next = this.#begin(id, message.call);
-      const answer = await next.answer(message.offer);
-      if (this.#calls.get(id) === next) this.#say(id, { call: next.id, answer });
+      void this.#attempt(id, next, next.answer(message.offer), (answer) => this.#say(id, { call: next.id, answer }));
     }
   }
 
