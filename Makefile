@@ -1,13 +1,20 @@
-# make run    the gateway with its demo page on http://127.0.0.1:8080
+# make demo   a room on http://127.0.0.1:8080, over two pods that one may kill
+# make run    one gateway with the same page, and no more
 # make test   everything that is checked, after installing what is missing
 # make soak   the tests that break Redis and pods, for longer
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 BIN     := $(CURDIR)/bin/roompass
+DEMO    := $(CURDIR)/bin/demo
 OUT     ?= $(CURDIR)/web/e2e/out
 NPM_CI  := npm ci --no-audit --no-fund
 
-.PHONY: run build generate lint test test-go test-web test-e2e tools soak bench
+.PHONY: demo run build build-demo generate lint test test-go test-web test-e2e tools soak bench
+
+# ARGS are flags of the demo, as ARGS='--pods 3' or ARGS=--help.
+demo: build build-demo
+	.ci/tools demo
+	@exec $(DEMO) --roompass $(BIN) $(ARGS)
 
 run: build
 	$(BIN) serve --dev
@@ -16,6 +23,9 @@ run: build
 # same file.
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN) ./cmd/roompass
+
+build-demo:
+	CGO_ENABLED=0 go build -o $(DEMO) ./deploy/demo
 
 generate: web/node_modules/.package-lock.json
 	go generate ./...
@@ -40,8 +50,8 @@ test-web: web/node_modules/.package-lock.json
 	cd web && npx --no-install tsc --noEmit
 	cd web && node --test client/*.test.mjs
 
-test-e2e: build web/e2e/node_modules/.package-lock.json
-	cd web/e2e && ROOMPASS_BIN='$(BIN)' OUT='$(OUT)' node --test --test-concurrency=1 main.test.mjs cluster.test.mjs
+test-e2e: build build-demo web/e2e/node_modules/.package-lock.json
+	cd web/e2e && ROOMPASS_BIN='$(BIN)' ROOMPASS_DEMO_BIN='$(DEMO)' OUT='$(OUT)' node --test --test-concurrency=1 main.test.mjs demo.test.mjs console.test.mjs naf.test.mjs cluster.test.mjs
 
 # npm writes this file when it has installed what the lock file says.
 %/node_modules/.package-lock.json: %/package-lock.json

@@ -63,8 +63,8 @@ func (c *conn) auth(ctx context.Context, r request) error {
 
 	welcome := welcomeReply{
 		Type: "welcome", ID: r.ID, Session: is.session,
-		Secret:  c.server.sealer.seal(is.session, person, ends),
-		User:    asWireUser(person.User),
+		Secret: c.server.sealer.seal(is.session, person, ends),
+		User:   asWireUser(person.User), Pod: c.server.pod,
 		Resumed: resumed, Rooms: []roomReply{}, Degraded: c.server.outage() > 0, Limits: c.server.limits.report(),
 	}
 	var back []*comeback

@@ -32,7 +32,7 @@ type Config struct {
 	VerifierSkew time.Duration // how far the SFU's clock may be ahead; 0
 	Signers      int           // signatures at a time; 0 is one a processor
 
-	Pod     string   // this process's name, in logs and among the pods
+	Pod     string   // this process's name, in logs, among the pods and in each welcome
 	Version string   // of the program, for the operator
 	Origins []string // scheme://host[:port] that pages may come from, beside our own
 	Cookie  string   // its value in the upgrade is a credential, and then only Origins may connect; "" is none
@@ -50,6 +50,11 @@ type Config struct {
 	Limits Limits
 
 	AdminKeys []AdminKey // open the operator's API; none: it answers that it is off
+
+	// Crash ends the process as if it were killed, where a client asks for it by a
+	// message of type crash: for trying out what happens then, and nowhere else. Nil:
+	// there is no such type of message.
+	Crash func()
 
 	Logger   *slog.Logger          // nil: slog.Default()
 	Registry prometheus.Registerer // nil: the metrics are kept but not shown

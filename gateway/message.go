@@ -34,6 +34,7 @@ type welcomeReply struct {
 	Secret     string       `json:"secret"`
 	User       *string      `json:"user"`
 	ServerTime int64        `json:"server_time"`
+	Pod        string       `json:"pod,omitempty"`
 	Resumed    bool         `json:"resumed"`
 	Rooms      []roomReply  `json:"rooms"`
 	Degraded   bool         `json:"degraded,omitempty"`

@@ -93,9 +93,7 @@ func (s *Server) operate(w http.ResponseWriter, r *http.Request, op operation) {
 		if known.Code == codeUnavailable {
 			s.log.Warn("an operator's request failed", "action", op.action, "room", a.Room, "error", err)
 		}
-		if text := challenge(r, known.Code); text != "" {
-			w.Header().Set("WWW-Authenticate", text)
-		}
+		challenge(w, r, known.Code)
 		a.Result, a.Status = known.Code, statusOf(known.Code)
 		refuseAs(w, known)
 	case result == nil:

@@ -27,9 +27,7 @@ func (s *Server) serveConsole(w http.ResponseWriter, r *http.Request) {
 	if _, err := s.authorize(r, scopeRead); err != nil {
 		known := asOperatorError(err)
 		status = statusOf(known.Code)
-		if text := challenge(r, known.Code); text != "" {
-			w.Header().Set("WWW-Authenticate", text)
-		}
+		challenge(w, r, known.Code)
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Vary", "Authorization")

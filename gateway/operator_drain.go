@@ -50,11 +50,7 @@ func (s *Server) undrainPod(cluster rooms.Cluster) func(context.Context, *http.R
 		if !pods[i].told {
 			return nil, &requestError{codeNotDrained, "no operator drains this pod; one that was told to end does so in any case"}
 		}
-		_, apart, err := s.decide(ctx, draining(pods[i], false, s.now()))
-		if err != nil || !apart {
-			return nil, err
-		}
-		return notTold{true}, nil
+		return s.lift(ctx, draining(pods[i], false, s.now()))
 	}
 }
 

@@ -94,18 +94,17 @@ func (s *Server) whichKey(key string) (n int) {
 	return n
 }
 
-// challenge is the WWW-Authenticate of a refusal (RFC 6750, section 3); "": it
-// has none.
-func challenge(r *http.Request, code string) string {
-	const bearer = `Bearer realm="roompass operator"`
+// challenge says in WWW-Authenticate what a refusal with a code wants to see (RFC 6750,
+// section 3), where it is one for want of a key.
+func challenge(w http.ResponseWriter, r *http.Request, code string) {
+	text := `Bearer realm="roompass operator"`
 	switch {
 	case code == codeNotAllowed:
-		return bearer + `, error="insufficient_scope", scope="write"`
+		text += `, error="insufficient_scope", scope="write"`
 	case code != codeNotAuthenticated:
-		return ""
+		return
 	case r.Header.Get("Authorization") != "":
-		return bearer + `, error="invalid_token"`
-	default:
-		return bearer
+		text += `, error="invalid_token"`
 	}
+	w.Header().Set("WWW-Authenticate", text)
 }

@@ -99,6 +99,29 @@ func (s *Server) listPods(cluster rooms.Cluster) func(context.Context, *http.Req
 	}
 }
 
+// A PodState is which state a pod is in, as GET /v1/pods has it.
+type PodState struct {
+	Pod   string `json:"pod"`
+	State string `json:"state"`
+}
+
+// PodStates returns the pods by name. Where the others can't be asked it is this one alone.
+func (s *Server) PodStates(ctx context.Context) []PodState {
+	states := []PodState{}
+	cluster, ok := s.rooms.(rooms.Cluster)
+	if !ok {
+		return states
+	}
+	pods, _, err := s.livePods(ctx, cluster)
+	if err != nil {
+		return states
+	}
+	for _, p := range pods {
+		states = append(states, PodState{p.Pod, p.State})
+	}
+	return states
+}
+
 // livePods returns the pods; apart says that this one is the only one that it can see.
 func (s *Server) livePods(ctx context.Context, cluster rooms.Cluster) (all []livePod, apart bool, _ error) {
 	pods, err := cluster.Pods(ctx)

@@ -120,7 +120,13 @@ func (s *Server) liftRevocation(ctx context.Context, r *http.Request, a *act) (a
 	}
 	lifted := policy.Rule{Kind: policy.Revoked, User: all[i].User, Room: all[i].Room, Until: all[i].Until}
 	a.Subject, a.Room = lifted.User, lifted.Room
-	_, apart, err := s.decide(ctx, lifted)
+	return s.lift(ctx, lifted)
+}
+
+// lift decides that something isn't so any more. There is something to say of it only
+// where the other pods can't be told.
+func (s *Server) lift(ctx context.Context, rule policy.Rule) (any, error) {
+	_, apart, err := s.decide(ctx, rule)
 	if err != nil || !apart {
 		return nil, err
 	}

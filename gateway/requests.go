@@ -58,11 +58,17 @@ func (c *conn) do(ctx context.Context, r request) error {
 		"update": c.update,
 		"kick":   c.kick,
 	}[r.Type]
+	crash := r.Type == "crash" && c.server.crash != nil
 	switch {
-	case !ok:
+	case !ok && !crash:
 		return &requestError{codeUnknownType, "there is no such type of message"}
 	case c.who().session == "":
 		return &requestError{codeNotAuthenticated, "the first message is auth"}
+	case crash:
+		is := c.who()
+		c.server.log.Error("crashing, as a client asked", "user", is.person.User, "session", is.session)
+		c.server.crash()
+		return nil
 	}
 	if err := checkRoom(r.Room); err != nil {
 		return err

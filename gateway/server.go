@@ -45,6 +45,7 @@ type Server struct {
 	consolePage []byte
 	janus       *janus.Front // nil: there is none
 	admins      []AdminKey
+	crash       func() // nil: nobody may ask for it
 	log         *slog.Logger
 	now         func() time.Time
 
@@ -84,7 +85,7 @@ func New(cfg Config) (*Server, error) {
 		keys: cfg.Keys, rooms: cfg.Rooms, access: cfg.Access, limits: limits,
 		pod: cfg.Pod, life: rand.Text(), version: cfg.Version, ttl: cfg.TokenTTL, window: cfg.Drain,
 		sealer:  sealer{cfg.Keys},
-		origins: map[string]bool{}, client: cfg.Client, console: cfg.Console, admins: cfg.AdminKeys,
+		origins: map[string]bool{}, client: cfg.Client, console: cfg.Console, admins: cfg.AdminKeys, crash: cfg.Crash,
 		log: cfg.Logger.With("pod", cfg.Pod), now: cfg.TimeNow,
 		addresses: newAddresses(limits.Unauthenticated),
 		rules:     cfg.Rules, tasks: newTasks(),

@@ -19,6 +19,7 @@
 //	0  done, or ended by SIGINT or SIGTERM in good order
 //	1  it was tried and failed: a token that doesn't hold, a gateway that closed
 //	2  a wrong flag, environment variable, configuration file or combination
+//	3  a client asked serve --dev to crash, as the demo page's "Kill this pod" does
 //
 // Whatever goes wrong ends in one line on standard error that says what to do.
 // Standard output carries results only, so that

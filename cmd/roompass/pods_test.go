@@ -52,6 +52,20 @@ func startProcess(t *testing.T, binary string, args ...string) process {
 	return p
 }
 
+// awaitReady waits until the pod listens and is ready.
+func (p process) awaitReady(t *testing.T) {
+	t.Helper()
+	eventually(t, "the process is ready", func() bool {
+		response, err := http.Get(p.operator + "/readyz")
+		if err != nil {
+			return false
+		}
+		defer response.Body.Close()
+		_, _ = io.Copy(io.Discard, response.Body)
+		return response.StatusCode == http.StatusOK
+	})
+}
+
 func (p process) signal(t *testing.T, s syscall.Signal) {
 	t.Helper()
 	if err := p.Process.Signal(s); err != nil {
@@ -76,15 +90,7 @@ func startCluster(t *testing.T, others int, args ...string) cluster {
 	listen, operator := loopback(t), loopback(t)
 	c := cluster{process: serveProcess(t, append(common, "--listen", listen, "--admin-listen", operator, "--pod-id", "first")...)}
 	c.process.served = served{url: "http://" + listen, operator: "http://" + operator}
-	eventually(t, "the process is ready", func() bool {
-		response, err := http.Get(c.process.operator + "/readyz")
-		if err != nil {
-			return false
-		}
-		defer response.Body.Close()
-		_, _ = io.Copy(io.Discard, response.Body)
-		return response.StatusCode == http.StatusOK
-	})
+	c.process.awaitReady(t)
 	c.pods = []served{c.process.served}
 	for i := range others {
 		c.pods = append(c.pods, serveDev(t, append(common[1:], "--pod-id", string(rune('a'+i)))...))

@@ -125,7 +125,7 @@ func (c *ServeCmd) Run(ctx context.Context, std stdio) error {
 		Keys: keys, Issuer: issuer, Rooms: store, Access: control, Rules: rules,
 		TokenTTL: c.TokenTTL, TokenRefresh: c.TokenRefresh, VerifierSkew: c.VerifierSkew, Signers: c.Signers,
 		Pod: c.PodID, Version: buildVersion(), Drain: c.drain(), Origins: c.Origin, Client: web.Client(), Console: web.Console(), Logger: log, Registry: registry,
-		AdminKeys: admins, TrustedProxies: c.TrustedProxy, Cookie: c.AccessCookie,
+		Crash: c.crash(), AdminKeys: admins, TrustedProxies: c.TrustedProxy, Cookie: c.AccessCookie,
 		Limits: gateway.Limits{
 			MessageBytes: c.MaxMessageBytes, DataBytes: c.MaxDataBytes, Rooms: c.MaxRooms,
 			MessageRate: c.MessageRate, MessageBurst: c.MessageBurst, Unauthenticated: c.MaxUnauthenticated,
@@ -152,7 +152,7 @@ func (c *ServeCmd) Run(ctx context.Context, std stdio) error {
 
 	front := server.Public()
 	if c.Dev {
-		front = withDemo(front)
+		front = withDemo(front, server)
 	}
 	serving := serving{
 		gateway: server, keys: keys, access: control, log: log,
@@ -308,23 +308,6 @@ func newRegistry() *prometheus.Registry {
 	build.Set(1)
 	registry.MustRegister(build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return registry
-}
-
-// withDemo serves the demo page where nothing else is.
-func withDemo(next http.Handler) http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("/", next)
-	files := http.FileServerFS(web.Demo())
-	for _, path := range []string{"/{$}", "/demo.js", "/demo.css", "/favicon.svg"} {
-		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Security-Policy", "default-src 'self'; connect-src 'self' ws: wss:; media-src 'self' blob: mediastream:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
-			w.Header().Set("X-Content-Type-Options", "nosniff")
-			w.Header().Set("Referrer-Policy", "no-referrer")
-			w.Header().Set("Cache-Control", "no-cache")
-			files.ServeHTTP(w, r)
-		})
-	}
-	return mux
 }
 
 // serving is a gateway with its listeners.

@@ -1,73 +1,165 @@
-/** A data channel to every other member, set up through the room's signals. Of two members the one with the smaller id offers, so that no two offers cross. */
-import type { JSONValue, Room } from "../client/src/client";
+/**
+ * A call to every other member, set up through the room's signals.
+ *
+ * Of two members the one with the smaller id offers, so no two offers cross. Each call has an id: an answer to
+ * another one is passed over, and an offer of another one replaces what was there. Two who may be of different minds,
+ * since one was away or a connection failed, tell each other which call they have ("mine"), and where that differs the
+ * one who offers calls anew.
+ */
+import type { JSONValue, RequestError, Room } from "../client/src/client";
+import { Call } from "./call";
+import type { Kind, Media } from "./media";
 
-interface Peer { connection: RTCPeerConnection; channel: RTCDataChannel }
+type Message =
+  | { call: string; offer: string }
+  | { call: string; answer: string }
+  | { mine: string | null }; // the call that I have with you
+
+/** What others hear of a mesh, about a member each. */
+export interface MeshEvents {
+  changed(member: string): void;
+  heard(member: string, text: string): void;
+}
+
+export type Link = "connecting" | "connected" | "interrupted";
 
 export class Mesh {
-  #peers = new Map<string, Peer>();
-  /** What came over the channels, newest last. */
+  #calls = new Map<string, Call>();
+  #asleep = false;
+  /** What was said over the channels by {@link send}, the newest last. */
   readonly received: { from: string; text: string }[] = [];
 
-  constructor(readonly room: Room, readonly log: (text: string) => void, readonly changed: () => void) {
-    room.addEventListener("joined", ({ member }) => { this.#peer(member.id); });
-    room.addEventListener("left", ({ member }) => this.#close(member.id));
-    room.addEventListener("removed", () => { for (const id of this.#peers.keys()) this.#close(id); });
+  constructor(readonly room: Room, readonly media: Media, readonly events: MeshEvents) {
+    room.addEventListener("joined", ({ member }) => this.#meet(member.id));
+    room.addEventListener("left", ({ member }) => this.#drop(member.id));
+    // What was signaled meanwhile is lost: is it still the same call at both ends?
+    room.addEventListener("gap", () => { for (const id of this.#others()) this.#say(id, { mine: this.#calls.get(id)?.id ?? null }); });
     room.addEventListener("signal", ({ from, data }) => {
-      const rtc = (data as { rtc?: { description?: RTCSessionDescriptionInit; candidate?: RTCIceCandidateInit } } | null)?.rtc;
-      if (rtc) void this.#take(from, rtc).catch((why: Error) => this.log(`peer to peer: ${why.message}`));
+      const message = (data as { rtc?: Message } | null)?.rtc;
+      if (message && this.#others().includes(from)) this.#take(from, message);
     });
-    for (const { id } of room.members) this.#peer(id);
+    for (const id of this.#others()) this.#meet(id);
   }
 
-  isOpen(member: string): boolean { return this.#peers.get(member)?.channel.readyState === "open"; }
+  isOpen(member: string): boolean { return this.#calls.get(member)?.open ?? false; }
+
+  stream(member: string): MediaStream | undefined { return this.#calls.get(member)?.stream; }
+
+  link(member: string): Link {
+    const call = this.#calls.get(member);
+    if (this.#asleep) return "interrupted";
+    if (!call) return "connecting";
+    return call.broken ? "interrupted" : call.open ? "connected" : "connecting";
+  }
 
   /** send says something to everybody whom a channel is open to. */
-  send(text: string): void {
-    for (const { channel } of this.#peers.values()) if (channel.readyState === "open") channel.send(text);
+  send(text: string): void { for (const call of this.#calls.values()) call.send(text); }
+
+  sendTo(member: string, text: string): void { this.#calls.get(member)?.send(text); }
+
+  /** replace has everybody see or hear the media's newest track. */
+  replace(kind: Kind) { for (const [id, call] of this.#calls) void this.#attempt(id, call, call.replace(kind)); }
+
+  /** sleep ends all calls, as a machine does that sleeps; wake makes them anew. */
+  sleep() {
+    this.#asleep = true;
+    for (const id of [...this.#calls.keys()]) this.#drop(id);
   }
 
-  #peer(id: string): Peer | undefined {
-    if (id === this.room.member) return;
-    const known = this.#peers.get(id);
-    if (known) return known;
-    const connection = new RTCPeerConnection();
-    // Both sides open channel 1, so neither has to wait for the other's.
-    const channel = connection.createDataChannel("room", { negotiated: true, id: 1 });
-    const peer: Peer = { connection, channel };
-    this.#peers.set(id, peer);
-    const send = (rtc: object) => void this.room.signal(id, { rtc } as unknown as JSONValue).catch(() => {});
-    if (this.room.member < id) {
-      connection.onnegotiationneeded = async () => {
-        await connection.setLocalDescription();
-        send({ description: connection.localDescription!.toJSON() });
-      };
-      connection.onconnectionstatechange = () => { if (connection.connectionState === "failed") connection.restartIce(); };
-    }
-    connection.onicecandidate = ({ candidate }) => { if (candidate) send({ candidate: candidate.toJSON() }); };
-    channel.onopen = () => { this.log("a data channel is open, peer to peer"); this.changed(); };
-    channel.onclose = () => this.changed();
-    channel.onmessage = ({ data }) => this.received.push({ from: id, text: String(data) });
-    return peer;
-  }
-
-  async #take(from: string, { description, candidate }: { description?: RTCSessionDescriptionInit; candidate?: RTCIceCandidateInit }) {
-    const peer = this.#peer(from);
-    if (!peer) return;
-    const { connection } = peer;
-    if (description) {
-      await connection.setRemoteDescription(description);
-      if (description.type === "offer") {
-        await connection.setLocalDescription();
-        await this.room.signal(from, { rtc: { description: connection.localDescription!.toJSON() } } as unknown as JSONValue);
-      }
-    } else if (candidate) {
-      await connection.addIceCandidate(candidate);
+  wake() {
+    this.#asleep = false;
+    for (const id of this.#others()) {
+      if (this.#offers(id)) this.#call(id);
+      else this.#say(id, { mine: null });
     }
   }
 
-  #close(id: string) {
-    this.#peers.get(id)?.connection.close();
-    this.#peers.delete(id);
-    this.changed();
+  close() { for (const id of [...this.#calls.keys()]) this.#drop(id); }
+
+  #others() { return this.room.members.map(({ id }) => id).filter((id) => id !== this.room.member); }
+  #offers(id: string) { return this.room.member < id; }
+
+  #meet(id: string) { if (!this.#asleep && this.#offers(id)) this.#call(id); }
+
+  #call(id: string) {
+    const call = this.#begin(id, crypto.randomUUID());
+    void this.#attempt(id, call, call.offer(), (offer) => this.#say(id, { call: call.id, offer }));
+  }
+
+  #begin(id: string, callId: string): Call {
+    this.#drop(id);
+    const call = new Call(callId, this.media, () => this.#look(id, call), (text) => this.#hear(id, text));
+    this.#calls.set(id, call);
+    return call;
+  }
+
+  #look(id: string, call: Call) {
+    if (this.#calls.get(id) !== call) return;
+    if (call.failed) this.#again(id);
+    this.events.changed(id);
+  }
+
+  #again(id: string) {
+    if (this.#offers(id)) return this.#call(id);
+    this.#drop(id);
+    this.#say(id, { mine: null });
+  }
+
+  #hear(id: string, text: string) {
+    this.received.push({ from: id, text });
+    if (this.received.length > 200) this.received.shift();
+    this.events.heard(id, text);
+  }
+
+  /**
+   * Waits for a step of a call. Where the call was ended meanwhile nothing follows from it, and that it failed means
+   * nothing, because whatever one does with a connection that is closed fails.
+   */
+  async #attempt<T>(id: string, call: Call, step: Promise<T>, next?: (result: T) => void) {
+    const current = () => this.#calls.get(id) === call;
+    try {
+      const result = await step;
+      if (current()) next?.(result);
+    } catch (why) {
+      if (current()) console.warn(`peer to peer: ${(why as Error).message}`);
+    }
+  }
+
+  #take(id: string, message: Message) {
+    if (this.#asleep) return;
+    const call = this.#calls.get(id);
+    if ("mine" in message) {
+      this.#compare(id, message.mine);
+    } else if ("answer" in message) {
+      if (call?.id === message.call) void this.#attempt(id, call, call.take(message.answer));
+    } else if (call?.id !== message.call) {
+      const next = this.#begin(id, message.call);
+      void this.#attempt(id, next, next.answer(message.offer), (answer) => this.#say(id, { call: next.id, answer }));
+    }
+  }
+
+  /** The other one says which call it has with us. */
+  #compare(id: string, mine: string | null) {
+    const call = this.#calls.get(id);
+    if (!this.#offers(id)) {
+      if (call?.id !== mine) this.#say(id, { mine: call?.id ?? null });
+    } else if (call && !call.answered) {
+      if (call.offered) this.#say(id, { call: call.id, offer: call.offered });
+    } else if (call?.id !== mine) {
+      this.#call(id);
+    }
+  }
+
+  /** Signals something. Where it may not have arrived it goes again: to hear it twice is to hear it once. */
+  #say(id: string, message: Message) {
+    this.room.signal(id, { rtc: message } as unknown as JSONValue).catch(({ code }: RequestError) => {
+      const current = !("call" in message) || this.#calls.get(id)?.id === message.call;
+      if (["lost", "unavailable", "overflow"].includes(code) && current) setTimeout(() => this.#say(id, message), 500);
+    });
+  }
+
+  #drop(id: string) {
+    this.#calls.get(id)?.close();
+    if (this.#calls.delete(id)) this.events.changed(id);
   }
 }

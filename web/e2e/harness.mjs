@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 
 export const bin = process.env.ROOMPASS_BIN;
@@ -58,21 +59,45 @@ export async function stop(program, signal = "SIGTERM") {
 
 export const isReady = (admin) => fetch(`${admin}/readyz`).then((r) => r.ok, () => false);
 
-export const launch = () => chromium.launch({
+/** Starts Chromium, with more arguments where they are given. */
+export const launch = (...args) => chromium.launch({
   executablePath,
   // Host candidates as addresses: as mDNS names they would need multicast, which a container may not have.
-  args: ["--disable-features=WebRtcHideLocalIpsWithMdns", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+  args: ["--disable-features=WebRtcHideLocalIpsWithMdns", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", ...args],
 });
+
+/** Notes what a page complains of, but for what is quiet. */
+export function watch(page, name, quiet = []) {
+  page.on("console", (m) => {
+    if (["error", "warning"].includes(m.type()) && !quiet.some((q) => q.test(m.text()))) problems.push(`${name}: ${m.text()}`);
+  });
+  page.on("pageerror", (why) => problems.push(`${name}: ${why.message}`));
+}
+
+/** Notes in the page's window.violations what breaks its Content-Security-Policy. */
+export const watchPolicy = (page) => page.addInitScript(() => {
+  window.violations = [];
+  document.addEventListener("securitypolicyviolation", (event) => window.violations.push(`${event.violatedDirective} ${event.blockedURI}`));
+});
+
+const axe = readFileSync(fileURLToPath(import.meta.resolve("axe-core/axe.min.js")), "utf8");
+
+/** What axe has against a page that is more than a matter of taste. */
+export async function audit(page, how) {
+  // The page's policy lets no script in but its own, and this one comes by the debugger.
+  await page.evaluate(axe);
+  const { violations, passes } = await page.evaluate(() => window.axe.run());
+  assert.ok(passes.length > 10, `axe looked at ${passes.length} things only`);
+  assert.deepEqual(violations.filter(({ impact }) => ["serious", "critical"].includes(impact))
+    .map(({ id, nodes }) => `${how}: ${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join(" | ")}`), []);
+}
 
 /** Opens the demo in a context of its own; prepare may change the page before it loads. */
 export async function openTab(browser, base, name, { prepare, quiet = [], ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: 1200, height: 860 }, ...options });
   const page = await context.newPage();
   await prepare?.(page);
-  page.on("console", (m) => {
-    if (["error", "warning"].includes(m.type()) && !quiet.some((q) => q.test(m.text()))) problems.push(`${name}: ${m.text()}`);
-  });
-  page.on("pageerror", (why) => problems.push(`${name}: ${why.message}`));
+  watch(page, name, quiet);
   await page.goto(`${base}/?${new URLSearchParams({ room: "lobby", name })}`);
   await page.waitForFunction(() => window.roompass?.room.token);
   return page;

@@ -1,10 +1,9 @@
 // The main job on real input: the built binary, two Chromium tabs in a room, a
 // token that lives ten seconds, and an independent verifier without tolerance.
 import assert from "node:assert/strict";
-import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { createRemoteJWKSet, jwtVerify } from "jose";
-import { bin, channelsOpen, eventually, freePort, inRoom, isReady, launch, openTab, out, problems, start, stop } from "./harness.mjs";
+import { bin, channelsOpen, eventually, freePort, inRoom, isReady, launch, openTab, problems, start, stop } from "./harness.mjs";
 
 let gateway, browser, base, admin;
 
@@ -126,16 +125,4 @@ test("two tabs talk for many lifetimes, and no newest token is ever expired", { 
   assert.match(metrics, /^roompass_token_lapses_total 0$/m);
   assert.match(metrics, /^roompass_token_sign_errors_total 0$/m);
   assert.deepEqual(problems, []);
-
-  // What people see, to look at.
-  await ann.screenshot({ path: join(out, "demo.png") });
-  await ann.emulateMedia({ colorScheme: "dark" });
-  await ann.screenshot({ path: join(out, "demo-dark.png") });
-  await ann.setViewportSize({ width: 390, height: 844 });
-  await ann.emulateMedia({ colorScheme: "light" });
-  assert.ok(await inRoom(ann, () => document.documentElement.scrollWidth <= 390), "the page is wider than a phone");
-  await ann.screenshot({ path: join(out, "demo-phone.png"), fullPage: true });
-  const entrance = await (await browser.newContext({ viewport: { width: 390, height: 844 } })).newPage();
-  await entrance.goto(base);
-  await entrance.screenshot({ path: join(out, "entrance-phone.png") });
 });

@@ -112,6 +112,7 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
   #options: ConnectOptions;
   #state: State = "connecting";
   #user: string | null = null;
+  #pod = "";
   #session = "";
   #secret = "";
   #rooms = new Map<string, Room>();
@@ -151,6 +152,8 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
   get state(): State { return this.#state; }
   /** Who the gateway says you are; null for an anonymous person. */
   get user(): string | null { return this.#user; }
+  /** The name of the pod that the newest socket is on, for people to look at. */
+  get pod(): string { return this.#pod; }
 
   /** join enters a room. It rejects with a {@link RequestError}. */
   async join(name: string, options: { data?: JSONValue } = {}): Promise<Room> {
@@ -327,6 +330,7 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
     this.#session = message.session;
     this.#secret = message.secret;
     this.#user = message.user;
+    this.#pod = message.pod ?? "";
     this.#lasts(message.session_expires_in);
     this.#rate = 0.8 * message.limits.messages_per_second;
     this.#burst = this.#budget = 0.8 * message.limits.burst;

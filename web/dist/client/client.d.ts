@@ -105,6 +105,8 @@ export declare class Gateway extends Gateway_base {
     get state(): State;
     /** Who the gateway says you are; null for an anonymous person. */
     get user(): string | null;
+    /** The name of the pod that the newest socket is on, for people to look at. */
+    get pod(): string;
     /** join enters a room. It rejects with a {@link RequestError}. */
     join(name: string, options?: {
         data?: JSONValue;
