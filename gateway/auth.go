@@ -101,7 +101,7 @@ func (c *conn) auth(ctx context.Context, r request) error {
 // tell of just now, takes nothing from a secret that holds.
 func (c *conn) identify(ctx context.Context, r request) (_ access.Person, ends time.Time, resumed bool, _ error) {
 	if r.Vouched != nil {
-		return *r.Vouched, c.server.now().Add(c.server.limits.SessionMax), r.Resume != nil, nil
+		return *r.Vouched, r.Ends, r.Resume != nil, nil
 	}
 	var owner access.Person
 	holds := false

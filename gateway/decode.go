@@ -27,6 +27,7 @@ type request struct {
 
 	// What only this process can ask.
 	Vouched *access.Person // for auth: who it is, which was found out already
+	Ends    time.Time      // with it: when the session does
 	UserID  string         // for join: what the others are told in data, as user_id
 }
 

@@ -34,7 +34,7 @@ func withJanus(t *testing.T, change func(*Config), test func(t *testing.T, h *th
 		inside := newPipes() // the bubble's own
 		go func() { _ = server.Serve(inside) }()
 		c.Janus = &janus.Config{
-			Server: "ws://janus.test",
+			Servers: []string{"ws://janus.test"},
 			Client: &http.Client{Transport: &http.Transport{DialContext: inside.dial, DisableKeepAlives: true}},
 		}
 		keys := c.Keys
@@ -47,6 +47,8 @@ func withJanus(t *testing.T, change func(*Config), test func(t *testing.T, h *th
 		}
 	}, func(t *testing.T, p *pod) {
 		h.pod = p
+		synctest.Wait()
+		h.janus.Forget() // how the front looked at it
 		test(t, h)
 		_ = server.Close()
 		h.janus.Cut()
@@ -299,9 +301,9 @@ func TestWhoIsKickedOrRevokedIsOutOfJanusAndStaysAway(t *testing.T) {
 
 func TestTheFrontRefusesAsThePluginWould(t *testing.T) {
 	withJanus(t, strictly, func(t *testing.T, h *theatre) {
-		ann, ben, eve := h.attach(), h.attach(), h.attach()
 		expired := h.tokenFor("eve", "r")
 		time.Sleep(6 * time.Minute)
+		ann, ben, eve := h.attach(), h.attach(), h.attach()
 		ann.join("r", "A", h.tokenFor("ann", "r"))
 		ben.join("other", "B", h.tokenFor("ben", "other"))
 		for name, is := range map[string]struct {

@@ -130,7 +130,7 @@ func (u *unsteady) Pods(ctx context.Context) ([]rooms.Pod, error) {
 	if u.out.Load() {
 		return pods, rooms.ErrUnavailable
 	}
-	status, _ := json.Marshal(podReport{podStatus{State: podReady}, "another life"})
+	status, _ := json.Marshal(podReport{podStatus{State: podReady}, "another life", nil})
 	return append(pods, rooms.Pod{Name: "other", Since: time.Now(), Status: status}), err
 }
 

@@ -55,6 +55,13 @@ func (s *Server) operations() []operation {
 		{"POST /v1/revocations", "revoke", scopeWrite, s.revokeUser},
 		{"DELETE /v1/revocations/{revocation}", "lift_revocation", scopeWrite, s.liftRevocation},
 	}
+	if s.janus != nil {
+		all = append(all,
+			operation{"GET /v1/janus", "list_janus", scopeRead, s.listJanus},
+			operation{"POST /v1/janus/{server}/drain", "drain_janus", scopeWrite, s.drainJanus},
+			operation{"DELETE /v1/janus/{server}/drain", "undrain_janus", scopeWrite, s.undrainJanus},
+		)
+	}
 	if to, ok := s.rooms.(rooms.Announcer); ok {
 		all = append(all, operation{"POST /v1/rooms/{room}/signal", "signal", scopeWrite, s.signalFrom(to)})
 	}
@@ -120,6 +127,8 @@ func (s *Server) serveReadiness(w http.ResponseWriter, _ *http.Request) {
 		why = "starting"
 	case s.outage() > outageGrace:
 		why = "the rooms' shared view is out of reach"
+	case s.janus != nil && s.janus.Ready() != nil:
+		why = s.janus.Ready().Error()
 	default:
 		answer(w, "ok\n")
 		return

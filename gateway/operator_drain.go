@@ -57,7 +57,7 @@ func (s *Server) undrainPod(cluster rooms.Cluster) func(context.Context, *http.R
 // draining is the decision about a pod's present life: when it is started anew it
 // is as any other.
 func draining(p livePod, wanted bool, now time.Time) policy.Rule {
-	return policy.Rule{Kind: policy.Drained, Pod: p.life, Value: wanted, Until: now.Add(drainTold)}
+	return policy.Rule{Kind: policy.Drained, Target: p.life, Value: wanted, Until: now.Add(drainTold)}
 }
 
 // findPod returns the pods, and which of them a request is about. Without the

@@ -25,7 +25,7 @@ func (n *neighbours) Pods(ctx context.Context) ([]rooms.Pod, error) {
 
 // neighbour is another pod, as it tells of itself.
 func neighbour(name, state string) rooms.Pod {
-	status, _ := json.Marshal(podReport{podStatus{State: state}, "life of " + name})
+	status, _ := json.Marshal(podReport{podStatus{State: state}, "life of " + name, nil})
 	return rooms.Pod{Name: name, Since: time.Now(), Status: status}
 }
 
@@ -109,7 +109,7 @@ func TestADrainedPodTakesNobodyUntilItIsToldTo(t *testing.T) {
 			t.Error("a new socket on a drained pod")
 		}
 		// The wish may come from elsewhere.
-		lifted := policy.Rule{Kind: policy.Drained, Pod: p.server.life, Until: time.Now().Add(time.Hour)}
+		lifted := policy.Rule{Kind: policy.Drained, Target: p.server.life, Until: time.Now().Add(time.Hour)}
 		if _, err := p.server.rules.Set(t.Context(), lifted); err != nil {
 			t.Fatal(err)
 		}
@@ -131,7 +131,7 @@ func TestWishesForOtherPodsAreNotForThisOne(t *testing.T) {
 			t.Error("this one drains")
 		}
 		rules := p.server.rules.List()
-		if i := slices.IndexFunc(rules, func(r policy.Rule) bool { return r.Pod == "life of other" && r.Value }); i < 0 {
+		if i := slices.IndexFunc(rules, func(r policy.Rule) bool { return r.Target == "life of other" && r.Value }); i < 0 {
 			t.Errorf("what is told is %v", rules)
 		}
 		// Now this one is the last that takes clients.

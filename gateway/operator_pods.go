@@ -40,14 +40,16 @@ type podStatus struct {
 // A podReport is what it tells the other pods, with each heartbeat.
 type podReport struct {
 	podStatus
-	Life string `json:"life"` // a name that no other process ever has
+	Life  string         `json:"life"`            // a name that no other process ever has
+	Janus map[string]int `json:"janus,omitempty"` // sockets to each server
 }
 
 // A livePod is one with what only the pods know of each other.
 type livePod struct {
 	wirePod
-	life string // "": it hasn't said
-	told bool   // an operator wants it to drain
+	life  string         // "": it hasn't said
+	told  bool           // an operator wants it to drain
+	janus map[string]int // sockets to each server
 }
 
 // The states of a pod. The last two are as the others see it.
@@ -80,7 +82,7 @@ func (s *Server) status() podStatus {
 
 // report is status for the other pods.
 func (s *Server) report() json.RawMessage {
-	text, _ := json.Marshal(podReport{s.status(), s.life}) // numbers and words can't fail
+	text, _ := json.Marshal(podReport{s.status(), s.life, s.janusSockets()}) // numbers and words can't fail
 	return text
 }
 
@@ -132,7 +134,7 @@ func (s *Server) livePods(ctx context.Context, cluster rooms.Cluster) (all []liv
 	drained := map[string]bool{}
 	for _, r := range s.rules.List() {
 		if r.Kind == policy.Drained {
-			drained[r.Pod] = true
+			drained[r.Target] = true
 		}
 	}
 	for _, p := range pods {
@@ -159,5 +161,5 @@ func (s *Server) asLivePod(p rooms.Pod) livePod {
 	if p.Lost {
 		w.State = podLost
 	}
-	return livePod{wirePod: w, life: report.Life}
+	return livePod{wirePod: w, life: report.Life, janus: report.Janus}
 }

@@ -13,11 +13,13 @@ import (
 const (
 	codeCrossSite        = "cross_site"
 	codeLastPod          = "last_pod"
+	codeLastServer       = "last_server"
 	codeMethodNotAllowed = "method_not_allowed"
 	codeNoAdminKey       = "no_admin_key"
 	codeNoSuchPod        = "no_such_pod"
 	codeNoSuchRevocation = "no_such_revocation"
 	codeNoSuchRoom       = "no_such_room"
+	codeNoSuchServer     = "no_such_server"
 	codeNotDrained       = "not_drained"
 	codeNotFound         = "not_found"
 )
@@ -61,11 +63,11 @@ func statusOf(code string) int {
 		return http.StatusUnauthorized
 	case codeNotAllowed, codeNoAdminKey, codeCrossSite:
 		return http.StatusForbidden
-	case codeNoSuchRoom, codeNoSuchMember, codeNoSuchRevocation, codeNoSuchPod, codeNotDrained, codeNotFound:
+	case codeNoSuchRoom, codeNoSuchMember, codeNoSuchRevocation, codeNoSuchPod, codeNoSuchServer, codeNotDrained, codeNotFound:
 		return http.StatusNotFound
 	case codeMethodNotAllowed:
 		return http.StatusMethodNotAllowed
-	case codeLastPod:
+	case codeLastPod, codeLastServer:
 		return http.StatusConflict
 	case codeTooLarge:
 		return http.StatusRequestEntityTooLarge

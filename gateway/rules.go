@@ -24,9 +24,11 @@ func (s *Server) obey(decided []policy.Rule) {
 	for _, r := range decided {
 		switch {
 		case r.Kind == policy.Drained:
-			if r.Pod == s.life {
+			if r.Target == s.life {
 				s.obeyDrain(r.Value)
 			}
+		case r.Kind == policy.DrainedServer:
+			s.janus.Drain(r.Target, r.Value)
 		case r.Kind != policy.Revoked:
 			changed = append(changed, r)
 		case r.Value:

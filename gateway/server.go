@@ -24,6 +24,7 @@ import (
 // runs; all methods may be called concurrently.
 type Server struct {
 	keys        *tokens.KeyRing
+	issuer      *tokens.Issuer
 	schedule    *tokens.Schedule
 	rooms       rooms.Rooms
 	access      access.Control
@@ -34,6 +35,7 @@ type Server struct {
 	life        string // this process, by a name that no other ever has
 	version     string
 	ttl         time.Duration // of tokens
+	margin      time.Duration // that a token has left at least, when the next is due
 	window      time.Duration // that an operator's draining gives clients
 	limits      Limits
 	origins     map[string]bool
@@ -82,7 +84,7 @@ func New(cfg Config) (*Server, error) {
 		cfg.Rules = policy.NewLocal(cfg.TimeNow)
 	}
 	s := &Server{
-		keys: cfg.Keys, rooms: cfg.Rooms, access: cfg.Access, limits: limits,
+		keys: cfg.Keys, issuer: cfg.Issuer, rooms: cfg.Rooms, access: cfg.Access, limits: limits,
 		pod: cfg.Pod, life: rand.Text(), version: cfg.Version, ttl: cfg.TokenTTL, window: cfg.Drain,
 		sealer:  sealer{cfg.Keys},
 		origins: map[string]bool{}, client: cfg.Client, console: cfg.Console, admins: cfg.AdminKeys, crash: cfg.Crash,
@@ -139,14 +141,17 @@ func New(cfg Config) (*Server, error) {
 	}
 	// A peer that doesn't prove a token's delivery is closed early enough to
 	// come back within the margin.
-	margin := cfg.TokenTTL - cfg.TokenRefresh - cfg.VerifierSkew
-	s.conns = newRegistry(limits.Ping, min(limits.Pong, margin/2))
+	s.margin = cfg.TokenTTL - cfg.TokenRefresh - cfg.VerifierSkew
+	s.conns = newRegistry(limits.Ping, min(limits.Pong, s.margin/2))
 	if cfg.Janus != nil {
 		before := *cfg.Janus
-		before.Rooms, before.Logger = visits{s}, s.log
+		before.Rooms, before.Issuer, before.Others, before.Logger = visits{s}, s.issuer, s.janusElsewhere, s.log
 		if s.janus, err = janus.New(before); err != nil {
 			return nil, fmt.Errorf("--janus: %w", err)
 		}
+	}
+	for _, name := range s.drainedServers() {
+		s.janus.Drain(name, true)
 	}
 	s.rules.Follow(s.obey)
 	if cluster, ok := s.rooms.(rooms.Cluster); ok {
@@ -162,6 +167,9 @@ func (s *Server) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.schedule.Run(ctx) })
 	group.Go(func() error { s.conns.run(ctx.Done()); return nil })
+	if s.janus != nil {
+		group.Go(func() error { s.janus.Run(ctx); return nil })
+	}
 	s.ready.Store(true)
 	<-ctx.Done()
 	s.leaving.Store(true)

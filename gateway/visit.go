@@ -31,6 +31,7 @@ type visit struct {
 	remote  string
 	ended   func(janus.Ending)
 	conn    *conn // nil until it is known who it is
+	waits   bool  // it is counted among its address's sockets that nobody knows
 
 	mu     sync.Mutex // guards what follows
 	places map[string]*visitPlace
@@ -54,9 +55,13 @@ func (s visits) Visit(r *http.Request, ended func(janus.Ending)) (janus.Visitor,
 	if err != nil {
 		return nil, err
 	}
+	remote := s.proxies.client(r)
+	if !s.addresses.acquire(remote) {
+		return nil, errors.New("too many sockets from this address wait for their join")
+	}
 	return &visit{
-		server: s.Server, offered: cookie, header: s.reviewed(r.Header), remote: s.proxies.client(r),
-		ended: ended, places: map[string]*visitPlace{},
+		server: s.Server, offered: cookie, header: s.reviewed(r.Header), remote: remote,
+		ended: ended, waits: true, places: map[string]*visitPlace{},
 	}, nil
 }
 
@@ -152,16 +157,24 @@ func (v *visit) begin(ctx context.Context, room, userID, token string) error {
 	if expired && !again {
 		return janus.ErrToken
 	}
-	ask := request{Type: "auth", Vouched: &person}
+	// Whoever comes back stays for as long as they might have, and no longer.
+	since := v.server.now()
+	if again {
+		since = before.JoinedAt
+	}
+	ask := request{Type: "auth", Vouched: &person, Ends: since.Add(v.server.limits.SessionMax)}
+	if !ask.Ends.After(v.server.now()) {
+		return janus.ErrToken
+	}
 	if again {
 		ask.Resume = &resumption{Session: before.Session, Cursors: map[string]rooms.Cursor{room: {}}, Held: map[string]time.Time{}}
 	}
 	c := &conn{
-		server: v.server, wire: v, remote: v.remote, header: v.header, offered: v.offered, ambient: true,
+		server: v.server, wire: v, remote: v.remote, header: v.header, offered: v.offered, ambient: true, counted: v.waits,
 		limiter: rate.NewLimiter(rate.Limit(v.server.limits.MessageRate), v.server.limits.MessageBurst),
 	}
 	c.out.limit = v.server.limits.QueueBytes
-	v.conn = c
+	v.conn, v.waits = c, false
 	v.server.running.Add(1)
 	v.server.conns.add(c)
 	if err := c.try(ask); err != nil {
@@ -210,6 +223,26 @@ func asVisitError(err error) error {
 	}
 }
 
+// Admit implements [janus.Visitor].
+func (v *visit) Admit(ctx context.Context) error {
+	if v.conn != nil {
+		return nil
+	}
+	_, _, err := v.identify(ctx, "")
+	if err == nil {
+		v.uncount()
+	}
+	return err
+}
+
+// uncount ends the visit's being among those whom nobody knows.
+func (v *visit) uncount() {
+	if v.waits {
+		v.waits = false
+		v.server.addresses.release(v.remote)
+	}
+}
+
 // Leave implements [janus.Visitor].
 func (v *visit) Leave(room string) {
 	v.mu.Lock()
@@ -230,6 +263,7 @@ func (v *visit) End(goodbye bool) {
 		v.moving.Stop()
 	}
 	v.mu.Unlock()
+	v.uncount()
 	if v.conn == nil {
 		return
 	}
@@ -242,7 +276,19 @@ func (v *visit) End(goodbye bool) {
 }
 
 // Token implements [janus.Place].
-func (p *visitPlace) Token() string { return p.seat.token.Token().JWT }
+func (p *visitPlace) Token(keyID string) string {
+	s := p.visit.server
+	newest := p.seat.token.Token()
+	if newest.KeyID == keyID && newest.ExpiresAt.Sub(s.now()) >= s.margin {
+		return newest.JWT
+	}
+	// The server has an older key, or a newer one; or the schedule is behind.
+	signed, err := s.issuer.MintWith(keyID, p.seat.grant())
+	if err != nil {
+		s.log.Warn("no token could be signed for the front of Janus", "room", p.seat.room, "error", err)
+	}
+	return signed.JWT
+}
 
 // UserID implements [janus.Place].
 func (p *visitPlace) UserID() string { return p.userID }
@@ -301,7 +347,8 @@ func (v *visit) take(text []byte) {
 		v.mu.Lock()
 		delete(v.places, m.Room)
 		v.mu.Unlock()
-		v.tell(janus.Ending{ComeBack: m.Reason == reasonUnconfirmed, Reason: m.Reason})
+		comeBack := m.Reason == reasonUnconfirmed
+		v.tell(janus.Ending{ComeBack: comeBack, PutOut: !comeBack, Reason: m.Reason})
 	case "draining":
 		v.mu.Lock()
 		defer v.mu.Unlock()
@@ -320,7 +367,7 @@ func (v *visit) closing(payload []byte) {
 	v.mu.Unlock()
 	code, reason := CloseCode(binary.BigEndian.Uint16(payload)), string(payload[2:])
 	comeBack := code != CloseForbidden && code != CloseTakenOver
-	v.tell(janus.Ending{ComeBack: comeBack, Reason: reason})
+	v.tell(janus.Ending{ComeBack: comeBack, PutOut: code == CloseForbidden, Reason: reason})
 }
 
 // tell tells the front that the visit is over, once.

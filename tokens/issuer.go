@@ -54,6 +54,32 @@ func NewIssuer(config IssuerConfig) (*Issuer, error) {
 // [ErrReservedClaim], wrapped, for a grant that can't be signed, and the
 // signer's error where signing fails.
 func (i *Issuer) Mint(g Grant) (Token, error) {
+	return i.mint(g, i.config.Keys.keys.Load().all[0])
+}
+
+// MintWith is Mint with another of the ring's private keys, for a verifier that hasn't
+// the newest yet. It returns [ErrUnknownKey] where the ring has it no more.
+func (i *Issuer) MintWith(keyID string, g Grant) (Token, error) {
+	for _, k := range i.config.Keys.keys.Load().all {
+		if k.id == keyID && k.signs() {
+			return i.mint(g, k)
+		}
+	}
+	return Token{}, fmt.Errorf("mint: %w", ErrUnknownKey)
+}
+
+// KeyIDs are the keys that MintWith can sign with, the one that Mint takes first.
+func (i *Issuer) KeyIDs() []string {
+	var ids []string
+	for _, k := range i.config.Keys.keys.Load().all {
+		if k.signs() {
+			ids = append(ids, k.id)
+		}
+	}
+	return ids
+}
+
+func (i *Issuer) mint(g Grant, k *key) (Token, error) {
 	if err := g.Validate(); err != nil {
 		return Token{}, err
 	}
@@ -63,7 +89,6 @@ func (i *Issuer) Mint(g Grant) (Token, error) {
 	}
 	issued := time.Unix(i.config.TimeNow().Unix(), 0)
 	expires := issued.Add(i.config.TTL)
-	k := i.config.Keys.keys.Load().all[0]
 
 	// A map, because golang-jwt's RegisteredClaims writes aud as an array and
 	// drops an empty iss; and room_ids by a literal, because a nil slice would be
@@ -102,6 +127,7 @@ func (i *Issuer) Mint(g Grant) (Token, error) {
 	}
 	return Token{
 		JWT:       input + "." + base64.RawURLEncoding.EncodeToString(sig),
+		KeyID:     k.id,
 		IssuedAt:  issued,
 		ExpiresAt: expires,
 	}, nil

@@ -12,6 +12,7 @@ import (
 // is passed itself, or in an exported field.
 type Token struct {
 	JWT       string    // compact serialization (RFC 7515, section 7.1)
+	KeyID     string    // of the key that signed it, whether the header names it or not; "" is a secret
 	IssuedAt  time.Time // iat, in whole seconds
 	ExpiresAt time.Time // exp, in whole seconds; not good from then on
 }

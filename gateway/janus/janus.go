@@ -44,6 +44,7 @@ type Rooms interface {
 // An Ending is why the rooms end a visit.
 type Ending struct {
 	ComeBack bool // at once, on another pod
+	PutOut   bool // kicked or revoked, and not taken over by another socket
 	Reason   string
 }
 
@@ -54,6 +55,9 @@ type Visitor interface {
 	// it by; where it is in already, that is the place. token is what the browser showed; "" is none.
 	// The error is one of this package's, or any other where it can't be told.
 	Enter(ctx context.Context, room, userID, token string) (Place, error)
+
+	// Admit says whether somebody whom nobody knows by a token may be here, in no room.
+	Admit(ctx context.Context) error
 
 	// Leave gives up the visitor's place in a room.
 	Leave(room string)
@@ -67,9 +71,9 @@ type Visitor interface {
 
 // A Place is where a visitor is in a room.
 type Place interface {
-	// Token is the newest one, which holds for the refresh's margin at least; "" where
-	// there is none just now.
-	Token() string
+	// Token is one that is signed with a key and holds for the refresh's margin at least,
+	// the newest where that does; "" where there is none just now.
+	Token(keyID string) string
 	// UserID is the user_id that was given to Enter.
 	UserID() string
 	// MayKick says whether the visitor may put out others there.

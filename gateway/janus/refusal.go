@@ -9,16 +9,16 @@ import (
 
 // Janus's own error codes, as in its documentation of the API.
 const (
-	codeUnauthorizedPlugin = 405
-	codeUnknownRequest     = 453
-	codeInvalidJSON        = 454
-	codeInvalidObject      = 455
-	codeMissingElement     = 456
-	codeNoSession          = 458
-	codeNoHandle           = 459
-	codeNoPlugin           = 460
-	codeWrongType          = 467
-	codeUnknown            = 490
+	codeUnauthorized   = 403
+	codeUnknownRequest = 453
+	codeInvalidJSON    = 454
+	codeInvalidObject  = 455
+	codeMissingElement = 456
+	codeNoSession      = 458
+	codeNoHandle       = 459
+	codeNoPlugin       = 460
+	codeWrongType      = 467
+	codeUnknown        = 490
 )
 
 // A refusal is why a message isn't forwarded, as Janus would say it.

@@ -40,7 +40,7 @@ func (t *talk) consult(ctx context.Context, r request) (body object, answers [][
 		if err := place.Kick(ctx, m.user); err != nil {
 			return refuse("Rejecting kick: " + t.wordsFor(err))
 		}
-		if body = withToken(r.body, place); body == nil {
+		if body = t.withToken(r.body, place); body == nil {
 			return refuse(serverFull)
 		}
 		return body, nil
@@ -63,26 +63,30 @@ func (t *talk) consult(ctx context.Context, r request) (body object, answers [][
 // join has the visitor be in the room, and the handle with it.
 func (t *talk) join(ctx context.Context, r request, m sfuBody) (object, [][]byte) {
 	refuse := func(why string) (object, [][]byte) { return nil, pluginRefusal(r, SFU, why) }
+	if t.room != "" && m.room != t.room {
+		return refuse(noPermission) // it may be on another server
+	}
 	place, err := t.visitor.Enter(ctx, m.room, m.user, m.token)
 	if err != nil {
 		return refuse(t.wordsFor(err))
 	}
+	t.entered()
 	if m.media != "" {
 		if is, err := place.Has(ctx, m.media); err != nil || !is {
 			return refuse(noSuchPerson)
 		}
 	}
-	body := withToken(r.body, place)
+	body := t.withToken(r.body, place)
 	if body == nil {
 		return refuse(serverFull)
 	}
-	t.joined(r.handle, m.room)
+	t.joined(r.handle, m.room, m.user)
 	return body, nil
 }
 
 // withToken is a body with the place's newest token; nil where there is none.
-func withToken(body object, place Place) object {
-	token := place.Token()
+func (t *talk) withToken(body object, place Place) object {
+	token := place.Token(t.at.key())
 	if token == "" {
 		return nil
 	}

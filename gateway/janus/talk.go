@@ -3,11 +3,12 @@ package janus
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"io"
+	"maps"
 	"sync"
+	"time"
 
 	"github.com/coder/websocket"
+	"golang.org/x/time/rate"
 )
 
 // A talk is one browser's with Janus. One goroutine reads from the browser, one
@@ -17,8 +18,16 @@ type talk struct {
 	browser *websocket.Conn
 	server  *websocket.Conn
 	visitor Visitor
+	room    string  // that it is about; "": any, where there is one server
+	at      *server // that it is with
+	limiter *rate.Limiter
+	entered func() // says that it is known who it is
 
-	mu       sync.Mutex // guards what follows
+	closing sync.WaitGroup // what goes on beside while it ends
+
+	mu       sync.Mutex        // guards what follows
+	userIDs  map[string]string // that it has in rooms
+	over     bool              // run waits for what was spawned
 	code     websocket.StatusCode
 	reason   string
 	sessions map[uint64]bool    // that Janus made for this socket
@@ -42,57 +51,107 @@ type pending struct {
 // mostPending bounds what a browser may have Janus remember, and us.
 const mostPending = 64
 
-func (t *talk) run() {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		defer cancel()
-		t.hear(ctx)
-	}()
-	goodbye := t.listen(ctx)
-	cancel()
-	<-done
-	t.visitor.End(goodbye)
+// open has the talk begin, when both legs are there. It may have been ended already.
+func (t *talk) open(browser, server *websocket.Conn, visitor Visitor) {
 	t.mu.Lock()
-	code, reason := t.code, t.reason
-	t.mu.Unlock()
-	if code == 0 {
-		// Janus has hung up, or can't be understood: the adapter comes back after 1012.
-		code, reason = websocket.StatusServiceRestart, "the media server is gone: come back"
+	defer t.mu.Unlock()
+	t.browser, t.server, t.visitor = browser, server, visitor
+	t.limiter = rate.NewLimiter(messagesPerSecond, messagesAtOnce)
+	if t.code != 0 {
+		t.spawn(func() { t.hangUp(t.code, t.reason) })
 	}
-	_ = t.server.Close(websocket.StatusNormalClosure, "")
-	_ = t.browser.Close(code, reason)
+}
+
+// enterWithin is how long a socket may be there of which nobody knows whose it is. The
+// adapter joins when its media are connected.
+const enterWithin = time.Minute
+
+// How fast a browser may talk. Candidates come many at once.
+const (
+	messagesPerSecond = 50
+	messagesAtOnce    = 300
+)
+
+// run talks until either side hangs up.
+func (t *talk) run() {
+	heard := make(chan struct{})
+	go func() {
+		defer close(heard)
+		t.hear()
+		// The adapter comes back after 1012.
+		t.close(websocket.StatusServiceRestart, "the media server is gone: come back")
+	}()
+	late := time.AfterFunc(enterWithin, func() {
+		t.close(websocket.StatusServiceRestart, "no join in time: come back, and join")
+	})
+	t.entered = func() { late.Stop() }
+	goodbye := t.listen()
+	late.Stop()
+	t.visitor.End(goodbye)
+	_ = t.server.CloseNow()
+	<-heard
+	t.mu.Lock()
+	t.over = true
+	t.mu.Unlock()
+	t.closing.Wait()
+	_ = t.browser.CloseNow()
+}
+
+// spawn has something go on beside, which run waits for. t.mu is held.
+func (t *talk) spawn(f func()) {
+	if !t.over {
+		t.closing.Go(f)
+	}
 }
 
 // close has the talk end, with what the browser is told.
 func (t *talk) close(code websocket.StatusCode, reason string) {
 	t.mu.Lock()
-	if t.code == 0 {
-		t.code, t.reason = code, reason
+	defer t.mu.Unlock()
+	if t.code != 0 {
+		return
 	}
-	browser := t.browser
-	t.mu.Unlock()
-	if browser != nil {
-		// Both readers end with their sockets. The close frame comes first.
-		go func() { _ = browser.Close(code, reason) }()
+	t.code, t.reason = code, reason
+	if t.browser != nil {
+		t.spawn(func() { t.hangUp(code, reason) })
 	}
 }
 
-// ended is told by the rooms. An adapter that is closed with 1000 stays away.
+// hangUp ends the browser's leg, by which the reader of each leg ends. The library
+// waits a little for the browser's own close frame.
+func (t *talk) hangUp(code websocket.StatusCode, reason string) {
+	_ = t.browser.Close(code, reason)
+}
+
+// ended is told by the rooms. An adapter that is closed with 1000 stays away. Janus is
+// told whom it has to put out, for where a session outlives its socket.
 func (t *talk) ended(why Ending) {
+	code := websocket.StatusNormalClosure
 	if why.ComeBack {
-		t.close(websocket.StatusServiceRestart, why.Reason)
+		code = websocket.StatusServiceRestart
+	}
+	t.close(code, why.Reason)
+	if !why.PutOut {
 		return
 	}
-	t.close(websocket.StatusNormalClosure, why.Reason)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	userIDs := maps.Clone(t.userIDs)
+	t.spawn(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+		defer cancel()
+		for room, userID := range userIDs {
+			t.at.kick(ctx, room, userID)
+		}
+	})
 }
 
 // listen forwards what the browser says, as far as it may say that. It returns
 // whether the browser said goodbye.
-func (t *talk) listen(ctx context.Context) (goodbye bool) {
+func (t *talk) listen() (goodbye bool) {
+	ctx := context.Background()
 	for {
+		_ = t.limiter.Wait(ctx) // who is too fast isn't read meanwhile
 		kind, text, err := t.browser.Read(ctx)
 		if err != nil {
 			return websocket.CloseStatus(err) == websocket.StatusNormalClosure
@@ -119,6 +178,12 @@ func (t *talk) take(ctx context.Context, text []byte) error {
 	}
 	changed := r.fields
 	var answers [][]byte
+	if r.verb == "attach" && r.plugin != SFU {
+		if err := t.visitor.Admit(ctx); err != nil {
+			return t.tell(ctx, t.unexpect(r, err).answer(r))
+		}
+		t.entered()
+	}
 	if r.verb == "message" && t.attachment(r.handle).plugin == SFU {
 		var body object
 		if body, answers = t.consult(ctx, r); body != nil {
@@ -160,14 +225,7 @@ func (t *talk) leave(r request) {
 
 // forward sends a message to Janus: as it came, where nothing is to be changed.
 func (t *talk) forward(ctx context.Context, r request, changed object) error {
-	for name, ours := range map[string]string{"token": t.front.config.Token, "apisecret": t.front.config.APISecret} {
-		if ours == "" && changed.get(name) == nil {
-			continue
-		}
-		if changed = changed.with(name, nil); ours != "" {
-			changed = changed.with(name, quote(ours))
-		}
-	}
+	changed = t.front.sign(changed)
 	text := r.text
 	if len(changed) != len(r.fields) || len(changed) > 0 && &changed[0] != &r.fields[0] {
 		text = changed.encode()
@@ -238,6 +296,14 @@ func (t *talk) expect(r request, what pending) *refusal {
 	return nil
 }
 
+// unexpect takes back that a request was expected to be answered.
+func (t *talk) unexpect(r request, why error) *refusal {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.pending, r.transaction)
+	return &refusal{codeUnauthorized, "Unauthorized request (" + t.wordsFor(why) + ")"}
+}
+
 // attachment is what a handle is; the zero value where there is none.
 func (t *talk) attachment(id uint64) handle {
 	t.mu.Lock()
@@ -249,22 +315,21 @@ func (t *talk) attachment(id uint64) handle {
 }
 
 // joined notes the room that a handle is in.
-func (t *talk) joined(id uint64, room string) {
+func (t *talk) joined(id uint64, room, userID string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.userIDs[room] = userID
 	if is := t.handles[id]; is != nil {
 		is.room = room
 	}
 }
 
 // hear forwards what Janus says.
-func (t *talk) hear(ctx context.Context) {
+func (t *talk) hear() {
+	ctx := context.Background()
 	for {
 		kind, text, err := t.server.Read(ctx)
 		if err != nil {
-			if ctx.Err() == nil && !errors.Is(err, io.EOF) {
-				t.front.config.Logger.Debug("Janus has hung up", "error", err)
-			}
 			return
 		}
 		if kind == websocket.MessageText {

@@ -258,7 +258,7 @@ func (b *book) List() (all []Rule) {
 	defer b.mu.RUnlock()
 	now := b.now()
 	for _, known := range b.entries {
-		isLifted := !known.Value && (known.Kind == Revoked || known.Kind == Drained)
+		isLifted := !known.Value && (known.Kind == Revoked || known.Kind.drains())
 		if known.Until.After(now) && !isLifted {
 			all = append(all, known.Rule)
 		}

@@ -214,9 +214,9 @@ func TestRightsAreAsDecided(t *testing.T) {
 
 func TestDrainingIsAboutAPod(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *policy.Local, e *ear) {
-		drained := policy.Rule{Kind: policy.Drained, Pod: "p1", Value: true}
-		stand := set(t, r, in(time.Hour, drained), in(time.Hour, policy.Rule{Kind: policy.Drained, Pod: "p2"}))
-		if list := r.List(); len(list) != 1 || list[0].Pod != "p1" || stand[0].ID() == stand[1].ID() {
+		drained := policy.Rule{Kind: policy.Drained, Target: "p1", Value: true}
+		stand := set(t, r, in(time.Hour, drained), in(time.Hour, policy.Rule{Kind: policy.Drained, Target: "p2"}))
+		if list := r.List(); len(list) != 1 || list[0].Target != "p1" || stand[0].ID() == stand[1].ID() {
 			t.Errorf("%v", list)
 		}
 		if diff := cmp.Diff(policy.Verdict{}, r.On("", "p1", "lobby")); diff != "" {
@@ -230,9 +230,9 @@ func TestDrainingIsAboutAPod(t *testing.T) {
 			t.Error(diff)
 		}
 		for _, bad := range []policy.Rule{
-			{Kind: policy.Drained}, {Kind: policy.Drained, Pod: "p", User: "eve"}, {Kind: policy.Drained, Pod: "p", Room: "lobby"},
-			{Kind: policy.Drained, Pod: "p", Member: "m"}, {Kind: policy.Revoked, User: "eve", Pod: "p"},
-			{Kind: policy.Drained, Pod: strings.Repeat("p", 2000)},
+			{Kind: policy.Drained}, {Kind: policy.Drained, Target: "p", User: "eve"}, {Kind: policy.Drained, Target: "p", Room: "lobby"},
+			{Kind: policy.Drained, Target: "p", Member: "m"}, {Kind: policy.Revoked, User: "eve", Target: "p"},
+			{Kind: policy.Drained, Target: strings.Repeat("p", 2000)},
 		} {
 			if _, err := r.Set(t.Context(), in(time.Hour, bad)); !errors.Is(err, policy.ErrBadRule) {
 				t.Errorf("%+v: %v", bad, err)

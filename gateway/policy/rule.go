@@ -17,23 +17,26 @@ const (
 	KickUsers Kind = "kick_users" // that right is Value, whatever access says
 	JoinHub   Kind = "join_hub"   // that right is Value, whatever access says
 	Drained   Kind = "drained"    // with Value true a pod gives its clients away; with false it takes some again
+
+	// DrainedServer is Drained about a media server, whose rooms move to others.
+	DrainedServer Kind = "drained_server"
 )
 
-// A Rule is one decision about one person, or one pod. Two with the same Kind, User, Member, Room
-// and Pod are one rule, of which the later Set counts.
+// A Rule is one decision about one person, one pod or one media server. Two with the same Kind, User,
+// Member, Room and Target are one rule, of which the later Set counts.
 type Rule struct {
 	Kind   Kind
 	User   string // whom, by the app's id
 	Member string // or, where the person is anonymous, the one member; then with a Room
 	Room   string // "": everywhere, which only revocations can be
-	Pod    string // with Drained, and alone: which process, by a name that no other ever has
+	Target string // with Drained, and alone: which process, by a name that no other ever has; with DrainedServer: which server
 	Value  bool
 	Set    time.Time // when it was decided; to the millisecond
 	Until  time.Time // up to when it counts; to the millisecond
 }
 
 const (
-	// longestText is how many bytes User, Member, Room and Pod have at most.
+	// longestText is how many bytes User, Member, Room and Target have at most.
 	longestText = 1 << 10
 	// longest is how far away Until may be: a year, and a day for whoever counts it otherwise.
 	longest = 367 * 24 * time.Hour
@@ -43,16 +46,16 @@ const (
 
 // A key is what makes two rules the same.
 type key struct {
-	kind                    Kind
-	user, member, room, pod string
+	kind                       Kind
+	user, member, room, target string
 }
 
-func (r Rule) key() key { return key{r.Kind, r.User, r.Member, r.Room, r.Pod} }
+func (r Rule) key() key { return key{r.Kind, r.User, r.Member, r.Room, r.Target} }
 
 // ID is the rule's name: it says nothing of whom it is about, and fits in a URL.
 func (r Rule) ID() string {
 	h := sha256.New()
-	for _, text := range []string{string(r.Kind), r.User, r.Member, r.Room, r.Pod} {
+	for _, text := range []string{string(r.Kind), r.User, r.Member, r.Room, r.Target} {
 		fmt.Fprintf(h, "%d:%s", len(text), text) // unambiguous, whatever is in them
 	}
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:15])
@@ -61,7 +64,7 @@ func (r Rule) ID() string {
 // Concerns says whether the rule is about somebody in a room. The room "" is no room, but
 // the socket itself: only what counts everywhere is about that.
 func (r Rule) Concerns(user, member, room string) bool {
-	if r.Kind == Drained || r.User != user || user == "" && (member == "" || r.Member != member) {
+	if r.Kind.drains() || r.User != user || user == "" && (member == "" || r.Member != member) {
 		return false
 	}
 	return r.Room == "" || r.Room == room
@@ -107,7 +110,7 @@ func checked(rules []Rule, now time.Time) ([]Rule, error) {
 
 // flaw says what is wrong with the rule, its times aside.
 func (r Rule) flaw() string {
-	for _, text := range []string{r.User, r.Member, r.Room, r.Pod} {
+	for _, text := range []string{r.User, r.Member, r.Room, r.Target} {
 		if len(text) > longestText {
 			return "a text is longer than 1 KiB"
 		}
@@ -116,14 +119,14 @@ func (r Rule) flaw() string {
 		}
 	}
 	switch {
-	case r.Kind != Revoked && r.Kind != KickUsers && r.Kind != JoinHub && r.Kind != Drained:
+	case r.Kind != Revoked && r.Kind != KickUsers && r.Kind != JoinHub && !r.Kind.drains():
 		return "there is no such kind"
-	case r.Kind == Drained && (r.Pod == "" || r.User+r.Member+r.Room != ""):
-		return "it is about a pod, and nothing else"
-	case r.Kind == Drained:
+	case r.Kind.drains() && (r.Target == "" || r.User+r.Member+r.Room != ""):
+		return "it is about a pod or a server, and nothing else"
+	case r.Kind.drains():
 		return ""
-	case r.Pod != "":
-		return "only draining is about a pod"
+	case r.Target != "":
+		return "only draining is about a pod or a server"
 	case r.User == "" && r.Member == "":
 		return "it is about nobody: give it a user, or a member"
 	case r.User != "" && r.Member != "":
@@ -135,5 +138,8 @@ func (r Rule) flaw() string {
 	}
 	return ""
 }
+
+// drains says whether a rule of the kind is about what clients are connected to.
+func (k Kind) drains() bool { return k == Drained || k == DrainedServer }
 
 func isMilli(ms int64) bool { return 0 < ms && ms <= lastMilli }

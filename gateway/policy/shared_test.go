@@ -117,7 +117,7 @@ func TestAllPodsHearAtOnce(t *testing.T) {
 	listening(s, 3)
 	stand := set(t, a, in(time.Hour, revoked("eve", "")),
 		in(time.Hour, policy.Rule{Kind: policy.KickUsers, Member: "m", Room: "lobby", Value: true}),
-		in(time.Hour, policy.Rule{Kind: policy.Drained, Pod: "p", Value: true}))
+		in(time.Hour, policy.Rule{Kind: policy.Drained, Target: "p", Value: true}))
 	for _, p := range []pod{a, b, c} {
 		s.Eventually("it is heard", func() bool { return len(p.all()) == 3 })
 		if diff := cmp.Diff([][]policy.Rule{stand}, p.batches); diff != "" {

@@ -26,12 +26,12 @@ type wireKey struct {
 	User   string `json:"user,omitempty"`
 	Member string `json:"member,omitempty"`
 	Room   string `json:"room,omitempty"`
-	Pod    string `json:"pod,omitempty"`
+	Target string `json:"target,omitempty"`
 }
 
 // rest is the end of a rule's JSON.
 func (r Rule) rest() (string, error) {
-	text, err := json.Marshal(wireKey{r.Kind, r.User, r.Member, r.Room, r.Pod})
+	text, err := json.Marshal(wireKey{r.Kind, r.User, r.Member, r.Room, r.Target})
 	return strings.TrimPrefix(string(text), "{"), err
 }
 
@@ -50,7 +50,7 @@ func decode(text string) (entry, error) {
 	if !isMilli(w.Set) || !isMilli(w.Until) || !isMilli(w.Keep) {
 		return entry{}, fmt.Errorf("%w: its times", errPayload)
 	}
-	r := Rule{w.Kind, w.User, w.Member, w.Room, w.Pod, w.Value, time.UnixMilli(w.Set), time.UnixMilli(w.Until)}
+	r := Rule{w.Kind, w.User, w.Member, w.Room, w.Target, w.Value, time.UnixMilli(w.Set), time.UnixMilli(w.Until)}
 	if why := r.flaw(); why != "" {
 		return entry{}, fmt.Errorf("%w: %s", errPayload, why)
 	}

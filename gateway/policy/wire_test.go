@@ -25,7 +25,7 @@ func TestRulesAreReadAsTheyWereWritten(t *testing.T) {
 	for _, r := range []Rule{
 		{Kind: Revoked, User: "eve", Value: true, Set: at, Until: at.Add(time.Hour)},
 		{Kind: JoinHub, Member: "m", Room: "lobby", Set: at, Until: at.Add(time.Hour)},
-		{Kind: Drained, Pod: "p", Value: true, Set: at, Until: at.Add(time.Hour)},
+		{Kind: Drained, Target: "p", Value: true, Set: at, Until: at.Add(time.Hour)},
 		{Kind: KickUsers, User: "\"}{ü\n\x00 <&>\u2028", Room: `\u0000","set":1`, Set: at, Until: at.Add(time.Hour)},
 	} {
 		want := entry{r, r.Until.Add(time.Minute)}

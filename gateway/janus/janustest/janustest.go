@@ -76,6 +76,13 @@ func (s *Server) Seen() []Message {
 	return slices.Clone(s.seen)
 }
 
+// Forget has Seen and Refused begin anew.
+func (s *Server) Forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen, s.refused = nil, nil
+}
+
 // Refused are what joins and kicks were refused for.
 func (s *Server) Refused() []string {
 	s.mu.Lock()
