@@ -13,59 +13,67 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/roompass/roompass/gateway"
+	"github.com/roompass/roompass/gateway/janus"
 	"github.com/roompass/roompass/gateway/policy"
 	"github.com/roompass/roompass/rooms"
 )
 
 // store makes the rooms, and where the operator's rules are kept: in this process's
 // memory, or over Redis.
-func (c *ServeCmd) store(ctx context.Context, log *slog.Logger, registry prometheus.Registerer) (rooms.Rooms, policy.Rules, error) {
+func (c *ServeCmd) store(ctx context.Context, log *slog.Logger, registry prometheus.Registerer) (_ store, err error) {
 	cfg := rooms.Config{
 		Linger: c.Linger, Prepare: gateway.Prepare,
 		RemovedFor: max(12*time.Hour, c.SessionMax), // a resume secret of before holds no longer
 	}
 	if c.Redis == "" {
-		return rooms.NewMemory(cfg), policy.NewLocal(nil), nil
+		return store{rooms: rooms.NewMemory(cfg), rules: policy.NewLocal(nil)}, nil
 	}
 	redis.SetLogger(redisLog{log})
 	urls, err := readAtFile("redis", c.Redis)
 	if err != nil {
-		return nil, nil, err
+		return store{}, err
 	}
 	roots, err := certPool(c.RedisCA)
 	if err != nil {
-		return nil, nil, usageError{fmt.Errorf("--redis-ca: %w", err)}
+		return store{}, usageError{fmt.Errorf("--redis-ca: %w", err)}
 	}
 	client, err := rooms.DialRedis(ctx, urls, roots)
 	if err != nil {
-		return nil, nil, fmt.Errorf("--redis: %w", err)
+		return store{}, fmt.Errorf("--redis: %w", err)
 	}
-	store, err := rooms.NewRedis(ctx, rooms.RedisConfig{
+	kept, err := rooms.NewRedis(ctx, rooms.RedisConfig{
 		Config: cfg, Client: client, Pod: c.PodID, Prefix: c.RedisPrefix, Lease: c.Lease,
 		Logger: log.With("pod", c.PodID), Observe: redisMetrics(registry),
 	})
 	if err != nil {
 		_ = client.Close()
 		if errors.Is(err, rooms.ErrPodTaken) {
-			return nil, nil, fmt.Errorf("--pod-id: %w", err)
+			return store{}, fmt.Errorf("--pod-id: %w", err)
 		}
-		return nil, nil, fmt.Errorf("--redis: %w", err)
+		return store{}, fmt.Errorf("--redis: %w", err)
 	}
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "roompass_degraded", Help: "1 while Redis is out of reach, and this pod goes on with what it knows.",
 	}, func() float64 {
-		if store.Outage() > 0 {
+		if kept.Outage() > 0 {
 			return 1
 		}
 		return 0
 	}))
 	rules, err := policy.NewShared(ctx, policy.SharedConfig{Client: client, Prefix: c.RedisPrefix, Logger: log.With("pod", c.PodID)})
-	both := &dialed{store, client}
+	both := &dialed{kept, client}
 	if err != nil {
 		_ = both.Close()
-		return nil, nil, fmt.Errorf("--redis: read who was revoked: %w", err)
+		return store{}, fmt.Errorf("--redis: read who was revoked: %w", err)
 	}
-	return both, rules, nil
+	return store{both, rules, janus.NewRedisHomes(client, c.RedisPrefix)}, nil
+}
+
+// A store is what the pods share.
+type store struct {
+	rooms rooms.Rooms
+	rules policy.Rules
+	homes janus.Homes // of rooms on Janus servers; nil: this is the only pod
 }
 
 // dialed is rooms over Redis with the client that is theirs alone.

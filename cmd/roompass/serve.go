@@ -73,6 +73,12 @@ type ServeCmd struct {
 	RedisPrefix string        `default:"roompass:" help:"What all keys in Redis begin with."`
 	Lease       time.Duration `default:"10s" help:"How long a pod that died counts as living."`
 
+	Janus          []string `help:"Janus server to stand before, at /janus; repeatable." placeholder:"ws://HOST:PORT"`
+	JanusPlugin    []string `help:"Plugin of Janus that browsers may attach; repeatable. janus.plugin.sfu alone where it is not given." placeholder:"NAME"`
+	JanusToken     string   `help:"Janus's own token, which the gateway puts into each message." placeholder:"TOKEN|@FILE"`
+	JanusAPISecret string   `name:"janus-api-secret" help:"Janus's API secret, the same." placeholder:"SECRET|@FILE"`
+	JanusOptional  bool     `help:"Be ready although a Janus server is not, or lets in everybody."`
+
 	MaxMessageBytes    int           `default:"65536" help:"Largest message from a client."`
 	MaxDataBytes       int           `default:"4096" help:"Largest presence data of a member."`
 	MaxRooms           int           `default:"16" help:"Rooms that one connection may be in."`
@@ -115,14 +121,18 @@ func (c *ServeCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return usageError{err}
 	}
-	store, rules, err := c.store(ctx, log, registry)
+	shared, err := c.store(ctx, log, registry)
 	if err != nil {
 		return err
 	}
-	defer store.Close()
-	defer rules.Close()
+	defer shared.rooms.Close()
+	defer shared.rules.Close()
+	front, err := c.janus(shared.homes)
+	if err != nil {
+		return usageError{err}
+	}
 	server, err := gateway.New(gateway.Config{
-		Keys: keys, Issuer: issuer, Rooms: store, Access: control, Rules: rules,
+		Keys: keys, Issuer: issuer, Rooms: shared.rooms, Access: control, Rules: shared.rules, Janus: front,
 		TokenTTL: c.TokenTTL, TokenRefresh: c.TokenRefresh, VerifierSkew: c.VerifierSkew, Signers: c.Signers,
 		Pod: c.PodID, Version: buildVersion(), Drain: c.drain(), Origins: c.Origin, Client: web.Client(), Console: web.Console(), Logger: log, Registry: registry,
 		Crash: c.crash(), AdminKeys: admins, TrustedProxies: c.TrustedProxy, Cookie: c.AccessCookie,
@@ -150,13 +160,13 @@ func (c *ServeCmd) Run(ctx context.Context, std stdio) error {
 	greetOperator(greeting, operator.Addr(), adminKey)
 	_ = greeting.Flush()
 
-	front := server.Public()
+	pages := server.Public()
 	if c.Dev {
-		front = withDemo(front, server)
+		pages = withDemo(pages, server)
 	}
 	serving := serving{
 		gateway: server, keys: keys, access: control, log: log,
-		public:   &http.Server{Handler: front, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)},
+		public:   &http.Server{Handler: pages, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)},
 		operator: &http.Server{Handler: server.Operator(promhttp.HandlerFor(registry, promhttp.HandlerOpts{})), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second},
 	}
 	return serving.run(ctx, public, operator, c.drain())
