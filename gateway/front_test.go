@@ -35,7 +35,7 @@ func withJanus(t *testing.T, change func(*Config), test func(t *testing.T, h *th
 		go func() { _ = server.Serve(inside) }()
 		c.Janus = &janus.Config{
 			Servers: []string{"ws://janus.test"},
-			Client: &http.Client{Transport: &http.Transport{DialContext: inside.dial, DisableKeepAlives: true}},
+			Client:  &http.Client{Transport: &http.Transport{DialContext: inside.dial, DisableKeepAlives: true}},
 		}
 		keys := c.Keys
 		h.janus.Verify = func(token string) ([]string, bool, bool) {

@@ -1,6 +1,7 @@
 package janus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -31,6 +32,9 @@ type Config struct {
 	Token, APISecret string        // Janus's own, put into each message; "" is none
 	Drain            time.Duration // over which the rooms of a server that drains move; 30 s
 
+	Ping time.Duration // between two pings of an idle browser; 25 s
+	Pong time.Duration // that its answer may take; 10 s
+
 	Client       *http.Client // dials servers; nil: [http.DefaultClient]
 	MessageBytes int64        // of one message, either way; 1 MiB
 	Logger       *slog.Logger
@@ -59,12 +63,9 @@ func New(cfg Config) (*Front, error) {
 	if len(cfg.Plugins) == 0 {
 		cfg.Plugins = []string{SFU}
 	}
-	if cfg.MessageBytes == 0 {
-		cfg.MessageBytes = 1 << 20
-	}
-	if cfg.Drain == 0 {
-		cfg.Drain = 30 * time.Second
-	}
+	cfg.MessageBytes = cmp.Or(cfg.MessageBytes, 1<<20)
+	cfg.Drain = cmp.Or(cfg.Drain, 30*time.Second)
+	cfg.Ping, cfg.Pong = cmp.Or(cfg.Ping, 25*time.Second), cmp.Or(cfg.Pong, 10*time.Second)
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
@@ -182,7 +183,12 @@ func (f *Front) open(w http.ResponseWriter, r *http.Request, t *talk) bool {
 	visitor, err := f.config.Rooms.Visit(r, t.ended)
 	if err != nil {
 		_ = server.CloseNow()
-		http.Error(w, err.Error(), http.StatusForbidden)
+		status := http.StatusBadRequest
+		if errors.Is(err, ErrTooMany) {
+			status = http.StatusTooManyRequests
+			w.Header().Set("Retry-After", "5")
+		}
+		http.Error(w, err.Error(), status)
 		return false
 	}
 	browser, err := websocket.Accept(w, r, &websocket.AcceptOptions{
