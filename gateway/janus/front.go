@@ -169,15 +169,10 @@ func (f *Front) open(w http.ResponseWriter, r *http.Request, t *talk) bool {
 		http.Error(w, "there are several media servers: say which room it is for, as /janus?room=ROOM", http.StatusBadRequest)
 		return false
 	}
-	if err := f.settle(r.Context(), t, room); err != nil {
+	server, err := f.reach(r.Context(), t, room)
+	if err != nil {
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
-		return false
-	}
-	server, err := t.at.dial(r.Context())
-	if err != nil {
-		f.config.Logger.Warn("Janus can't be reached", "janus", t.at.name, "error", err)
-		http.Error(w, "the media server can't be reached just now", http.StatusBadGateway)
 		return false
 	}
 	visitor, err := f.config.Rooms.Visit(r, t.ended)
@@ -202,6 +197,30 @@ func (f *Front) open(w http.ResponseWriter, r *http.Request, t *talk) bool {
 	browser.SetReadLimit(f.config.MessageBytes)
 	t.open(browser, server, visitor)
 	return true
+}
+
+// reach finds the server for a talk about a room, and connects to it. One that has just
+// died may still count as ready: then it is looked for again.
+func (f *Front) reach(ctx context.Context, t *talk, room string) (*websocket.Conn, error) {
+	for try := 1; ; try++ {
+		if err := f.settle(ctx, t, room); err != nil {
+			return nil, err
+		}
+		server, err := t.at.dial(ctx)
+		if err == nil {
+			return server, nil
+		}
+		f.config.Logger.Warn("Janus can't be reached", "janus", t.at.name, "error", err)
+		f.unsettle(t)
+		if try == 3 {
+			return nil, errNoServer
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errNoServer
+		case <-time.After(firstRetry):
+		}
+	}
 }
 
 // Close ends all talks with 1012, upon which clients come back, and waits for them.
