@@ -37,6 +37,8 @@ type Config struct {
 
 	Client       *http.Client // dials servers; nil: [http.DefaultClient]
 	MessageBytes int64        // of one message, either way; 1 MiB
+	MessageRate  float64      // of a browser's messages that are read, a second; 50
+	MessageBurst int          // beyond that rate: candidates come many at once; 300
 	Logger       *slog.Logger
 }
 
@@ -64,6 +66,7 @@ func New(cfg Config) (*Front, error) {
 		cfg.Plugins = []string{SFU}
 	}
 	cfg.MessageBytes = cmp.Or(cfg.MessageBytes, 1<<20)
+	cfg.MessageRate, cfg.MessageBurst = cmp.Or(cfg.MessageRate, 50), cmp.Or(cfg.MessageBurst, 300)
 	cfg.Drain = cmp.Or(cfg.Drain, 30*time.Second)
 	cfg.Ping, cfg.Pong = cmp.Or(cfg.Ping, 25*time.Second), cmp.Or(cfg.Pong, 10*time.Second)
 	if cfg.Logger == nil {

@@ -57,7 +57,7 @@ func (t *talk) open(browser, server *websocket.Conn, visitor Visitor) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.browser, t.server, t.visitor = browser, server, visitor
-	t.limiter = rate.NewLimiter(messagesPerSecond, messagesAtOnce)
+	t.limiter = rate.NewLimiter(rate.Limit(t.front.config.MessageRate), t.front.config.MessageBurst)
 	if t.code != 0 {
 		t.spawn(func() { t.hangUp(t.code, t.reason) })
 	}
@@ -66,12 +66,6 @@ func (t *talk) open(browser, server *websocket.Conn, visitor Visitor) {
 // enterWithin is how long a socket may be there of which nobody knows whose it is. The
 // adapter joins when its media are connected.
 const enterWithin = time.Minute
-
-// How fast a browser may talk. Candidates come many at once.
-const (
-	messagesPerSecond = 50
-	messagesAtOnce    = 300
-)
 
 // run talks until either side hangs up.
 func (t *talk) run() {
