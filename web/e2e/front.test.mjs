@@ -28,6 +28,8 @@ const quiet = [
   /^ICE failure detected\. Reconnecting in 10s\.$/,
   /^Error during reconnect, retrying\.$/,
   /^(Type)?Error\b/, // and why
+  /^WebSocket is already in CLOSING or CLOSED state\.$/,
+  /^Janus session was disposed\.$/,
   /^Janus still has previous session for this client\. Reconnecting in 10s\.$/,
   /^WebSocket connection to 'ws:[^']*\/janus[^']*' failed: /,
   /^Failed to load resource: net::ERR_/,
@@ -36,7 +38,7 @@ const quiet = [
 async function startPod(pod) {
   pod.program = start(bin, ["serve", "--dev", "--key", join(dir, "key.pem"), "--redis", `redis://127.0.0.1:${redisPort}`,
     "--pod-id", pod.name, "--listen", pod.listen, "--admin-listen", pod.operator, "--admin-key", admin,
-    "--token-ttl", `${ttl}s`, "--token-refresh", `${ttl - margin}s`, ...servers.flatMap(({ url }) => ["--janus", url])]);
+    "--token-ttl", `${ttl}s`, "--token-refresh", `${ttl - margin}s`, "--linger", "60s", ...servers.flatMap(({ url }) => ["--janus", url])]);
   await eventually(`${pod.name} is ready`, () => isReady(`http://${pod.operator}`));
 }
 
@@ -69,6 +71,7 @@ frontend public
 backend pods
   balance roundrobin
   option httpchk GET /readyz
+  timeout check 2s
   default-server check inter 100ms fall 1 rise 1
 ${pods.map(({ name, listen, operator }) => `  server ${name} ${listen} port ${operator.split(":")[1]}`).join("\n")}
 `);
@@ -109,19 +112,15 @@ async function layCable() {
   return { address: `127.0.0.1:${server.address().port}`, cut, close() { cut(); server.close(); } };
 }
 
-/** A token as a page gets it that has no socket of the gateway's. */
-async function fetchToken(credential) {
-  const answer = await fetch(`http://${base}/v1/token`, { method: "POST", body: JSON.stringify({ credential, room: "lobby" }) });
-  assert.equal(answer.status, 200);
-  return (await answer.json()).token;
-}
-
-/** Has somebody enter the lobby, with a token that is set once, or without one. */
-async function enter(name, token) {
+/**
+ * Has somebody enter the lobby, with a token that is set once, or without one. It is got as late as can be: a busy machine
+ * takes its time for a page.
+ */
+async function enter(name, hasToken = true) {
   const cable = await layCable();
   const page = await openPage(browser, `http://${cable.address}`, { name, file, quiet });
-  const person = people[name] = { name, page, cable, token };
-  await page.evaluate(async ([id, url, token]) => {
+  const person = people[name] = { name, page, cable };
+  person.token = await page.evaluate(async ([id, url, hasToken]) => {
     const me = window.me = { closes: [], comesBack: 0 };
     window.WebSocket = class extends WebSocket {
       constructor(...given) {
@@ -131,18 +130,20 @@ async function enter(name, token) {
     };
     const adapter = me.adapter = await makeAdapter({ id, url, room: "lobby" });
     adapter.setReconnectionListeners(() => { me.comesBack++; }, () => {}, (why) => console.error(why));
+    const token = hasToken ? (await (await fetch("/v1/token", { method: "POST", body: JSON.stringify({ credential: id, room: "lobby" }) })).json()).token : null;
     if (token) adapter.setJoinToken(token);
     await adapter.connect();
     adapter.syncOccupants(adapter.availableOccupants);
-  }, [name, `ws://${cable.address}/janus?room=lobby`, token]);
+    return token;
+  }, [name, `ws://${cable.address}/janus?room=lobby`, hasToken]);
   return person;
 }
 
 /** Waits until all who are there hear each other. */
-async function allHear(...those) {
-  const all = those.length ? those : Object.values(people);
+async function allHear() {
+  const all = Object.values(people);
   await Promise.all(all.flatMap((one) => all.filter((other) => other !== one)
-    .map((other) => eventually(`${one.name} hears ${other.name}`, () => hears(one.page, other.name), 40_000))));
+    .map((other) => eventually(`${one.name} hears ${other.name}`, () => hears(one.page, other.name), 60_000))));
 }
 
 const isProbe = ({ user }) => user === "roompass-probe";
@@ -152,21 +153,24 @@ const joins = () => servers.flatMap((janus) => janus.joins).filter((j) => !isPro
 const entries = (person) => joins().filter((j) => j.user === person.name && j.media === null && !j.refused).length;
 const closes = (person) => inRoom(person.page, () => window.me.closes);
 
-/** Does something that has people come back, and waits until they have, on one server, and hear each other. */
+/** Waits until everybody is on one server and hears everybody, and no adapter means to come back once more, and returns the server. */
+async function settle() {
+  const all = Object.values(people);
+  // When it finds itself in Janus still, or media have failed, it waits for ten seconds.
+  for (const { name, page } of all) await eventually(`${name} is at rest`, () => inRoom(page, () => !window.me.adapter.delayedReconnectTimeout));
+  await allHear();
+  return eventually("they are on one server", () => {
+    const on = servers.filter((janus) => all.some(({ name }) => janus.publisher(name)));
+    return on.length === 1 && all.every(({ name }) => on[0].publisher(name)) && on[0];
+  });
+}
+
+/** Does something that has people come back, and waits until they have, and hear each other; returns the server. */
 async function comeBack(those, fault) {
   const before = new Map(those.map((person) => [person, entries(person)]));
   await fault();
-  for (const person of those) await eventually(`${person.name} is back`, () => entries(person) > before.get(person), 40_000);
-  await allHear();
-  home();
-}
-
-/** The server that everybody is on. */
-function home() {
-  const on = servers.filter((janus) => Object.values(people).some(({ name }) => janus.publisher(name)));
-  assert.equal(on.length, 1, `they are on ${on.length} servers`);
-  for (const { name } of Object.values(people)) assert.ok(on[0].publisher(name), `${name} isn't there`);
-  return on[0];
+  for (const person of those) await eventually(`${person.name} is back`, () => entries(person) > before.get(person), 60_000);
+  return settle();
 }
 
 const operate = async (pod, method, path) => {
@@ -175,20 +179,21 @@ const operate = async (pod, method, path) => {
   return answer.status === 204 ? undefined : answer.json();
 };
 
-test("with one token each, or none, they meet on one server, whichever pod they come by", { timeout: 60_000 }, async () => {
-  for (const name of ["Ann", "Bob"]) await enter(name, await fetchToken(name));
-  await enter("Dora");
-  await allHear();
-  const janus = home();
-  const counts = await Promise.all(pods.map(async (pod) => (await operate(pod, "GET", "janus")).servers));
-  assert.deepEqual(counts.map((list) => list.find((s) => s.server === janus.name).sockets), [1, 1, 1]);
-  for (const { joins: [first, second] } of servers) {
-    assert.deepEqual([first, second].map((j) => [isProbe(j), j.refused]), [[true, "Rejecting anonymous join!"], [true, undefined]],
-      "it was looked at before anybody came");
+test("with one token each, or none, they meet on one server, whichever pod they come by", { timeout: 120_000 }, async () => {
+  await enter("Ann");
+  await enter("Bob");
+  await enter("Dora", false);
+  const janus = await settle();
+  const views = await Promise.all(pods.map(async (pod) => (await operate(pod, "GET", "janus")).servers.find((s) => s.server === janus.name)));
+  assert.ok(views.filter(({ sockets }) => sockets > 0).length > 1, "they came by several pods");
+  for (const { joins } of servers) {
+    const [bare, shown] = [joins.filter((j) => isProbe(j) && !j.token), joins.filter((j) => isProbe(j) && j.token)];
+    assert.deepEqual(bare.map((j) => j.refused), pods.map(() => "Rejecting anonymous join!"), "each pod looked whether it lets in everybody");
+    assert.deepEqual(shown.map((j) => j.refused), pods.map(() => undefined), "and whether it takes our tokens");
   }
 });
 
-test("Debian's Janus, before which the same front stands, echoes a call", { timeout: 60_000 }, async () => {
+test("Debian's Janus, before which the same front stands, echoes a call", { timeout: 120_000 }, async () => {
   const pod = await newPod("echo");
   pod.program = start(bin, ["serve", "--dev", "--pod-id", pod.name, "--listen", pod.listen, "--admin-listen", pod.operator,
     "--janus", servers[0].transport, "--janus-plugin", "janus.plugin.echotest", "--janus-optional"]);
@@ -242,12 +247,12 @@ test("Debian's Janus, before which the same front stands, echoes a call", { time
   assert.equal(await stop(pod.program), 0, pod.program.log);
 });
 
-test("after five lifetimes they hear a newcomer, who hears them", { timeout: 90_000 }, async () => {
+test("after five lifetimes they hear a newcomer, who hears them", { timeout: 150_000 }, async () => {
   const { Ann: ann, Bob: bob } = people;
   const { exp } = decodeJwt(bob.token);
   await eventually("five lifetimes have passed", () => Date.now() > (exp + 4 * ttl) * 1000, 60_000);
-  await enter("Carl", await fetchToken("Carl"));
-  await allHear();
+  await enter("Carl");
+  await settle();
   for (const person of [ann, bob]) {
     assert.deepEqual(await closes(person), [], "they never came back, where a token is shown anew");
     assert.equal(await inRoom(person.page, () => window.me.adapter.joinToken), person.token, "nobody gave them another");
@@ -255,21 +260,22 @@ test("after five lifetimes they hear a newcomer, who hears them", { timeout: 90_
   }
 });
 
-test("whose socket Janus cuts comes back, with the token that has long run out", { timeout: 60_000 }, async () => {
+test("whose socket Janus cuts comes back, with the token that has long run out", { timeout: 120_000 }, async () => {
   const { Ann: ann, Dora: dora } = people;
+  const janus = await settle();
   for (const person of [ann, dora]) {
-    await comeBack([person], () => home().cut(person.name));
+    assert.equal(await comeBack([person], () => janus.cut(person.name)), janus);
     assert.deepEqual(await closes(person), [1012]);
   }
 });
 
-test("whose network is cut comes back, before anybody knows that they were gone", { timeout: 60_000 }, async () => {
+test("whose network is cut comes back, before anybody knows that they were gone", { timeout: 120_000 }, async () => {
   const { Bob: bob } = people;
   await comeBack([bob], () => bob.cable.cut());
   assert.deepEqual(await closes(bob), [1006]);
 });
 
-test("all come back when the pods are restarted", { timeout: 60_000 }, async () => {
+test("all come back when the pods are restarted", { timeout: 120_000 }, async () => {
   const all = Object.values(people);
   await comeBack(all, async () => {
     for (const pod of pods) {
@@ -277,30 +283,28 @@ test("all come back when the pods are restarted", { timeout: 60_000 }, async () 
       await startPod(pod);
     }
   });
-  for (const person of all) assert.equal((await closes(person)).at(-1), 1012);
+  for (const person of all) assert.ok((await closes(person)).includes(1012));
 });
 
-test("a server that is drained gives the room to the other", { timeout: 60_000 }, async () => {
-  const before = home();
+test("a server that is drained gives the room to the other", { timeout: 120_000 }, async () => {
+  const before = await settle();
   const path = `janus/${encodeURIComponent(before.name)}/drain`;
-  await comeBack(Object.values(people), () => operate(pods[0], "POST", path));
-  assert.notEqual(home(), before);
+  assert.notEqual(await comeBack(Object.values(people), () => operate(pods[0], "POST", path)), before);
   await operate(pods[1], "DELETE", path);
 });
 
-test("a server that dies does, too", { timeout: 60_000 }, async () => {
-  const before = home();
-  await comeBack(Object.values(people), () => before.close("SIGKILL"));
-  assert.notEqual(home(), before);
+test("a server that dies does, too", { timeout: 120_000 }, async () => {
+  const before = await settle();
+  assert.notEqual(await comeBack(Object.values(people), () => before.close("SIGKILL")), before);
   await before.start();
   for (const pod of pods) {
     await eventually(`${pod.name} sees it again`, async () => (await operate(pod, "GET", "janus")).servers.every((s) => s.state === "ready"));
   }
 });
 
-test("who is kicked stays away, whoever did it", { timeout: 60_000 }, async () => {
+test("who is kicked stays away, whoever did it", { timeout: 120_000 }, async () => {
   const { Ann: ann, Bob: bob, Carl: carl, Dora: dora } = people;
-  const janus = home();
+  const janus = await settle();
   const member = async (name) => (await operate(pods[0], "GET", "rooms/lobby")).members.find((m) => m.data.user_id === name).id;
   const ways = new Map([
     [carl, async (id) => inRoom(ann.page, async (id) => {
@@ -311,7 +315,13 @@ test("who is kicked stays away, whoever did it", { timeout: 60_000 }, async () =
       room.leave();
     }, id)],
     [dora, (id) => operate(pods[1], "DELETE", `rooms/lobby/members/${id}`)],
-    [bob, () => inRoom(ann.page, () => window.me.adapter.kick("Bob", window.me.adapter.joinToken))],
+    [bob, async () => {
+      assert.equal(await inRoom(ann.page, async () => {
+        const { publisher, room, joinToken: token } = window.me.adapter;
+        return (await publisher.handle.sendMessage({ kind: "kick", room_id: room, user_id: "Bob", token })).plugindata.data.success;
+      }), true); // as adapter.kick does, but for its looking at the answer
+      assert.ok(janus.kicks.some(({ user, token }) => user === "Bob" && decodeJwt(token).sub === "Ann"), "it came to Janus, with her newest token");
+    }],
   ]);
   for (const [person, kick] of ways) {
     const comings = await inRoom(person.page, () => window.me.comesBack);
@@ -320,8 +330,7 @@ test("who is kicked stays away, whoever did it", { timeout: 60_000 }, async () =
     assert.equal(await inRoom(person.page, () => window.me.comesBack), comings, "the adapter says when it will");
     await eventually("Janus has nothing of them", () => !janus.publisher(person.name));
     await eventually("Ann sees it", () => inRoom(ann.page, (name) => !(name in window.me.adapter.occupants), person.name));
-    assert.equal(janus.kicks.at(-1).user, person.name);
-    assert.equal(janus.kicks.at(-1).done, true);
+    await eventually("Janus was told", () => janus.kicks.some(({ user, done }) => done && user === person.name));
   }
 });
 
@@ -331,6 +340,6 @@ test("no token came to Janus that had less than the margin to live", async () =>
   // exp counts whole seconds, and a message takes its time to Janus.
   const left = shown.map(({ token, at }) => decodeJwt(token).exp - at / 1000);
   assert.ok(Math.min(...left) > margin - 0.5, `one had ${Math.min(...left)} s`);
-  assert.deepEqual(joins().filter((j) => j.refused), []);
+  assert.deepEqual(joins().filter((j) => j.refused && j.refused !== "Can't subscribe to a nonexistent publisher."), []);
   assert.deepEqual(problems, []);
 });
