@@ -308,7 +308,10 @@ func (p *visitPlace) Kick(ctx context.Context, userID string) error {
 	if err != nil || holder == nil {
 		return cmp.Or(err, janus.ErrNotAllowed)
 	}
-	return asVisitError(p.visit.conn.try(request{Type: "kick", Room: p.seat.room, Member: holder.ID}))
+	if err := p.visit.conn.try(request{Type: "kick", Room: p.seat.room, Member: holder.ID}); err != nil {
+		return asVisitError(err)
+	}
+	return nil
 }
 
 // What comes to a visit is what goes over the wire of /ws. These are the fields

@@ -135,9 +135,11 @@ func (t *talk) close(code websocket.StatusCode, reason string) {
 	}
 }
 
-// hangUp ends the browser's leg, by which the reader of each leg ends. The library
-// waits a little for the browser's own close frame.
+// hangUp ends both legs, by which the reader of each ends. Janus's is first: the library
+// waits for the browser's own close frame, for seconds where that one's network is gone, and
+// whoever comes back meanwhile isn't to find themselves in Janus still.
 func (t *talk) hangUp(code websocket.StatusCode, reason string) {
+	_ = t.server.CloseNow()
 	_ = t.browser.Close(code, reason)
 }
 

@@ -15,24 +15,32 @@ const ours = "front "; // begins the transactions that no browser asked for
 
 /** Starts one that lets in whoever has a token that this key, a PEM, verifies. */
 export async function startJanus(pem) {
-  const key = await importSPKI(pem, "RS512");
-  const port = await freePort();
-  const program = start("janus", ["--configs-folder", configure(port)]);
-  const upstream = `ws://127.0.0.1:${port}`;
-  await eventually("Janus answers", () => open(upstream).then((socket) => { socket.close(); return true; }, () => false));
-  const sfu = new SFU(key);
-  const server = new WebSocketServer({ host: "127.0.0.1", port: 0, handleProtocols: () => subprotocol });
-  server.on("connection", (socket) => {
-    socket.pause(); // until there is somewhere to send what it says
-    open(upstream).then((up) => { new Session(sfu, socket, up); socket.resume(); }, () => socket.close(1013));
-  });
-  await once(server, "listening");
-  sfu.url = `ws://127.0.0.1:${server.address().port}`;
-  sfu.close = async () => {
+  const sfu = new SFU(await importSPKI(pem, "RS512"));
+  const inner = await freePort();
+  const configs = configure(inner);
+  let port = 0, program, server;
+  /** The real one, which has the echo test and not the plugin. */
+  sfu.transport = `ws://127.0.0.1:${inner}`;
+  /** Starts it anew, where it was. */
+  sfu.start = async () => {
+    program = start("janus", ["--configs-folder", configs]);
+    await eventually("Janus answers", () => open(sfu.transport).then((socket) => { socket.close(); return true; }, () => false));
+    server = new WebSocketServer({ host: "127.0.0.1", port, handleProtocols: () => subprotocol });
+    server.on("connection", (socket) => {
+      socket.pause(); // until there is somewhere to send what it says
+      open(sfu.transport).then((up) => { new Session(sfu, socket, up); socket.resume(); }, () => socket.close(1013));
+    });
+    await once(server, "listening");
+    ({ port } = server.address());
+    sfu.name = `127.0.0.1:${port}`;
+    sfu.url = `ws://${sfu.name}`;
+  };
+  sfu.close = async (signal) => {
     for (const socket of server.clients) socket.terminate();
     server.close();
-    await stop(program);
+    await stop(program, signal);
   };
+  await sfu.start();
   return sfu;
 }
 
@@ -46,10 +54,11 @@ function configure(port) {
   const all = (...names) => names.map((name) => `libjanus_${name}.so`).join();
   write("janus", `
 general: { debug_level = 4, debug_colors = false, interface = "127.0.0.1" }
-plugins: { disable = "${all("audiobridge", "duktape", "echotest", "lua", "nosip", "recordplay", "sip", "streaming", "textroom", "videocall", "voicemail")}" }
+plugins: { disable = "${all("audiobridge", "duktape", "lua", "nosip", "recordplay", "sip", "streaming", "textroom", "videocall", "voicemail")}" }
 transports: { disable = "${all("http", "mqtt", "nanomsg", "pfunix", "rabbitmq")}" }
 `);
   write("janus.transport.websockets", `general: { json = "compact", ws = true, ws_ip = "127.0.0.1", ws_port = ${port} }\n`);
+  write("janus.plugin.echotest", "general: {}\n");
   write("janus.plugin.videoroom", `general: { string_ids = true }\nroom-sfu: { publishers = 100 }\n`);
   return dir;
 }
@@ -62,9 +71,9 @@ async function open(url) {
 
 /** The plugin: who is in which room, and what was asked of it. */
 class SFU {
-  /** Every join that was asked for: {room, user, media, token, refused}; media is whose one wants to hear. */
+  /** Every join that was asked for: {room, user, media, token, at, refused}; media is whose one wants to hear. */
   joins = [];
-  /** Every kick: {user, token, done}. */
+  /** Every kick: {user, token, at, done}; at is when it came. */
   kicks = [];
   #key;
   #handles = new Set(); // those that joined
@@ -85,8 +94,8 @@ class SFU {
     return (await jwtVerify(token, this.#key, { algorithms: ["RS512"], clockTolerance: 0 }).catch(() => ({}))).payload;
   }
 
-  async join(handle, { room_id: room, user_id: user, subscribe, token }) {
-    const entry = { room, user, media: subscribe?.media ?? null, token };
+  async join(handle, { room_id: room, user_id: user, subscribe, token }, at) {
+    const entry = { room, user, media: subscribe?.media ?? null, token, at };
     const claims = await this.verify(token ?? "");
     if (token === undefined || token === null) entry.refused = "Rejecting anonymous join!";
     else if (!claims) entry.refused = "Rejecting join with invalid token!";
@@ -105,9 +114,9 @@ class SFU {
   }
 
   /** Ends a user's handles; whoever asks is told of success, whether it was done or not. */
-  async kick({ user_id: user, token }) {
+  async kick({ user_id: user, token }, at) {
     const done = (await this.verify(token ?? ""))?.kick_users === true;
-    this.kicks.push({ user, token, done });
+    this.kicks.push({ user, token, at, done });
     if (done) for (const handle of [...this.#handles].filter((h) => h.user === user)) handle.end();
   }
 
@@ -211,7 +220,8 @@ class Handle {
   }
 
   hear({ transaction, body, jsep }) {
-    this.#turn = this.#turn.then(() => this.#reply(body, jsep)).then(
+    const at = Date.now();
+    this.#turn = this.#turn.then(() => this.#reply(body, jsep, at)).then(
       ({ jsep: answer, ...data } = {}) => this.event({ success: true, ...data }, transaction, answer),
       (why) => {
         if (!(why instanceof Refusal)) problems.push(`the test's Janus: ${why.stack}`);
@@ -227,12 +237,12 @@ class Handle {
   /** Ends it as the plugin may: the browser is told that it is detached. */
   end() { void this.session.ask({ janus: "detach", ...this.#ids }); }
 
-  async #reply(body, jsep) {
+  async #reply(body, jsep, at) {
     switch (body.kind) {
       case "join":
-        return this.#sfu.join(this, body);
+        return this.#sfu.join(this, body, at);
       case "kick":
-        await this.#sfu.kick(body);
+        await this.#sfu.kick(body, at);
         return { response: {} };
       case "data":
         this.#sfu.tell(this.room, this.user, { event: "data", body: body.body }, body.whom);

@@ -1,20 +1,19 @@
 // What the product is for: naf-janus-adapter as npm has it, in Chromium, before a Janus that takes no token a second
 // after its expiry. Its tokens live for eight seconds. Ann, Bob and Dora have bindJanus; Carl ended his.
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { decodeJwt } from "jose";
-import { bin, eventually, freePort, inRoom, isReady, launch, problems, start, stop, watch } from "./harness.mjs";
+import { bundleAdapter, hears as hearsOne, openPage } from "./adapter.mjs";
+import { bin, eventually, freePort, inRoom, isReady, launch, problems, start, stop } from "./harness.mjs";
 import { startJanus } from "./janus.mjs";
 
 const ttl = 8; // seconds
 const dir = mkdtempSync(join(tmpdir(), "roompass-"));
-const adapterFile = join(dir, "naf-janus-adapter.js");
 const people = {};
-let gateway, listen, operator, base, janus, browser;
+let gateway, listen, operator, base, file, janus, browser;
 
 // What the adapter says by console on purpose: somebody left while it subscribed to them, isn't heard, which is Carl's
 // lot, or kicked it. And what Chromium says of sockets while the pod is restarted.
@@ -32,9 +31,7 @@ async function startGateway() {
 }
 
 before(async () => {
-  // The package's main file: what an app's bundler takes.
-  execFileSync("go", ["tool", "esbuild", join(import.meta.dirname, "node_modules/naf-janus-adapter/src/index.js"),
-    "--bundle", "--format=iife", "--log-level=warning", `--outfile=${adapterFile}`], { cwd: import.meta.dirname });
+  file = bundleAdapter(dir);
   [listen, operator] = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`];
   base = `http://${listen}`;
   assert.equal(await stop(start(bin, ["keygen", "--out", dir]), 0) ?? 0, 0);
@@ -48,21 +45,6 @@ after(async () => {
   await janus?.close();
   await stop(gateway);
 });
-
-/**
- * Opens a page that has the adapter, and nothing else: the gateway's client.js as one sees it in a tab. It has to be one
- * that comes from this machine, or Chromium wouldn't let it open sockets to it.
- */
-async function openPage(name) {
-  const page = await (await browser.newContext()).newPage();
-  watch(page, name, quiet);
-  await page.route("**/favicon.ico", (route) => route.fulfill({ status: 204 }));
-  await page.addInitScript(() => {
-    window.NAF = { adapters: { IS_CONNECTED: "IS_CONNECTED", NOT_CONNECTED: "NOT_CONNECTED", register(name, adapter) { this[name] = adapter; } } };
-  });
-  await page.addInitScript({ path: adapterFile });
-  return page;
-}
 
 /**
  * Notes what a person's sockets bring, in order: the tokens, and whether each socket resumed a session. It is the
@@ -84,39 +66,22 @@ function watchSockets(page) {
 
 /** Has somebody enter, by the calls and in the order that networked-aframe makes them. */
 async function enter(name) {
-  const page = await openPage(name);
+  const page = await openPage(browser, base, { name, file, quiet });
   const person = people[name] = { name, page, ...watchSockets(page) };
-  await page.goto(`${base}/client.js`);
   person.id = await page.evaluate(async ([name, janus]) => {
     const { connect } = await import("/client.js");
     const { bindJanus } = await import("/janus.js");
     const gateway = connect(new URL("/ws", location.href.replace("http", "ws")), { credential: name });
     const room = await gateway.join("lobby", { data: { name } });
 
-    const adapter = new NAF.adapters.janus();
+    const adapter = await makeAdapter({ id: room.member, url: janus, room: room.name });
     const held = []; // after each setJoinToken
     const set = adapter.setJoinToken;
     adapter.setJoinToken = (token) => { set.call(adapter, token); held.push(adapter.joinToken); };
     const bind = () => bindJanus(adapter, room);
     const me = window.me = { gateway, room, adapter, held, bind, unbind: bind(), said: [] };
 
-    adapter.setClientId(room.member);
-    adapter.setPeerConnectionConfig({ iceServers: [] });
-    const audio = new AudioContext();
-    const [tone, microphone] = [audio.createOscillator(), audio.createMediaStreamDestination()];
-    tone.connect(microphone);
-    tone.start();
-    await adapter.setLocalMediaStream(microphone.stream);
-    adapter.reliableTransport = "websocket";
-
-    adapter.setServerUrl(janus);
-    adapter.setApp("test");
-    adapter.setRoom(room.name);
-    adapter.setWebRtcOptions({ audio: true, video: false, datachannel: true });
-    adapter.setServerConnectListeners(() => {}, (why) => console.error(why));
     adapter.setDataChannelListeners(() => {}, () => {}, (_, type, data) => me.said.push([type, data]));
-    adapter.setRoomOccupantListener(() => {});
-    adapter.setReconnectionListeners(() => {}, () => {}, (why) => console.error(why));
     await adapter.connect();
     adapter.syncOccupants(adapter.availableOccupants);
     return room.member;
@@ -124,15 +89,7 @@ async function enter(name) {
   return person;
 }
 
-/** Whether one has an occupant whose audio comes in. */
-const hears = (person, other) => inRoom(person.page, async (id) => {
-  const conn = window.me.adapter.occupants[id]?.conn;
-  for (const report of (await conn?.getStats())?.values() ?? []) {
-    if (report.type === "inbound-rtp" && report.kind === "audio" && report.packetsReceived > 0) return true;
-  }
-  return false;
-}, other.id);
-
+const hears = (person, other) => hearsOne(person.page, other.id);
 const held = (person) => inRoom(person.page, () => window.me.held);
 /** A person's first join for somebody's audio, as Janus saw it. */
 const joinFor = (person, other) => janus.joins.find((j) => j.user === person.id && j.media === other.id);
