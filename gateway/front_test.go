@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,43 +19,95 @@ import (
 	"github.com/roompass/roompass/gateway/access"
 	"github.com/roompass/roompass/gateway/janus"
 	"github.com/roompass/roompass/gateway/janus/janustest"
+	"github.com/roompass/roompass/tokens"
 )
 
-// A theatre is a pod with a front, and the Janus behind it.
+// A theatre is a pod with a front, and the Janus servers behind it.
 type theatre struct {
 	*pod
-	janus *janustest.Server
+	janus   *stage
+	servers []*stage // janus is the first
 }
 
-// withJanus runs a test against a pod with a front of a Janus, which verifies each
-// token strictly at the moment at which it comes.
+// A stage is a Janus that can be away. It verifies each token strictly at the moment
+// at which it comes.
+type stage struct {
+	*janustest.Server
+	name   string
+	listen *pipes
+	down   atomic.Bool
+}
+
+// away has the server be as if its process were killed, and there again.
+func (s *stage) away(is bool) {
+	s.down.Store(is)
+	if is {
+		s.Cut()
+	}
+}
+
+// withJanus runs a test against a pod with a front of a Janus.
 func withJanus(t *testing.T, change func(*Config), test func(t *testing.T, h *theatre)) {
 	t.Helper()
-	h := &theatre{janus: &janustest.Server{}}
-	server := &http.Server{Handler: h.janus}
-	inBubble(t, func(c *Config) {
-		inside := newPipes() // the bubble's own
-		go func() { _ = server.Serve(inside) }()
-		c.Janus = &janus.Config{
-			Servers: []string{"ws://janus.test"},
-			Client: &http.Client{Transport: &http.Transport{DialContext: inside.dial, DisableKeepAlives: true}},
-		}
-		keys := c.Keys
-		h.janus.Verify = func(token string) ([]string, bool, bool) {
-			claims, err := keys.Verify(token, time.Now())
-			return claims.Rooms, claims.KickUsers, err == nil
-		}
+	withServers(t, 1, func(_ *theatre, c *Config) {
 		if change != nil {
 			change(c)
+		}
+	}, test)
+}
+
+// withServers runs a test against a pod with a front of several; prepare may change
+// what there is before the pod starts.
+func withServers(t *testing.T, n int, prepare func(*theatre, *Config), test func(t *testing.T, h *theatre)) {
+	t.Helper()
+	h := &theatre{}
+	for i := range n {
+		h.servers = append(h.servers, &stage{Server: &janustest.Server{}, name: fmt.Sprintf("janus%d.test", i)})
+	}
+	h.janus = h.servers[0]
+	var serving []*http.Server
+	inBubble(t, func(c *Config) {
+		c.Janus = &janus.Config{Client: &http.Client{Transport: &http.Transport{DialContext: h.dialJanus, DisableKeepAlives: true}}}
+		for _, s := range h.servers {
+			s.listen = newPipes() // the bubble's own
+			server := &http.Server{Handler: s}
+			serving = append(serving, server)
+			go func() { _ = server.Serve(s.listen) }()
+			c.Janus.Servers = append(c.Janus.Servers, "ws://"+s.name)
+			s.Verify = verifiedBy(c.Keys)
+		}
+		if prepare != nil {
+			prepare(h, c)
 		}
 	}, func(t *testing.T, p *pod) {
 		h.pod = p
 		synctest.Wait()
-		h.janus.Forget() // how the front looked at it
+		for _, s := range h.servers {
+			s.Forget() // how the front looked at it
+		}
 		test(t, h)
-		_ = server.Close()
-		h.janus.Cut()
+		for i, server := range serving {
+			_ = server.Close()
+			h.servers[i].Cut()
+		}
 	})
+}
+
+// verifiedBy has a Janus take the tokens of a key ring.
+func verifiedBy(keys *tokens.KeyRing) func(string) ([]string, bool, bool) {
+	return func(token string) ([]string, bool, bool) {
+		claims, err := keys.Verify(token, time.Now())
+		return claims.Rooms, claims.KickUsers, err == nil
+	}
+}
+
+func (h *theatre) dialJanus(ctx context.Context, network, address string) (net.Conn, error) {
+	for _, s := range h.servers {
+		if strings.HasPrefix(address, s.name+":") && !s.down.Load() {
+			return s.listen.dial(ctx, network, address)
+		}
+	}
+	return nil, errors.New("connection refused")
 }
 
 // An adapter speaks janus-protocol as naf-janus-adapter does.
@@ -67,21 +122,19 @@ type adapter struct {
 	n       int
 }
 
-func (h *theatre) open(edits ...func(*http.Request)) *adapter {
-	h.t.Helper()
-	header := http.Header{}
-	if len(edits) > 0 {
-		r := &http.Request{Header: header}
-		for _, edit := range edits {
-			edit(r)
-		}
-	}
+// dialFront opens a socket to the front; query is "" or begins with ?.
+func (h *theatre) dialFront(query string) (*websocket.Conn, *http.Response, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	ws, _, err := websocket.Dial(ctx, "ws://gateway.test/janus", &websocket.DialOptions{
-		Subprotocols: []string{janus.Subprotocol}, HTTPHeader: header,
-		HTTPClient: &http.Client{Transport: &http.Transport{DialContext: h.listener.dial, DisableKeepAlives: true}},
+	return websocket.Dial(ctx, "ws://gateway.test/janus"+query, &websocket.DialOptions{
+		Subprotocols: []string{janus.Subprotocol},
+		HTTPClient:   &http.Client{Transport: &http.Transport{DialContext: h.listener.dial, DisableKeepAlives: true}},
 	})
+}
+
+func (h *theatre) open(query string) *adapter {
+	h.t.Helper()
+	ws, _, err := h.dialFront(query)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -132,9 +185,19 @@ func (a *adapter) ask(fields message) message {
 }
 
 // attach makes a session, and a handle in it.
-func (h *theatre) attach(edits ...func(*http.Request)) *adapter {
+func (h *theatre) attach() *adapter {
 	h.t.Helper()
-	a := h.open(edits...)
+	return h.attachFor("")
+}
+
+// attachFor is attach for a room, where there are several servers.
+func (h *theatre) attachFor(room string) *adapter {
+	h.t.Helper()
+	query := ""
+	if room != "" {
+		query = "?room=" + room
+	}
+	a := h.open(query)
 	a.session = a.ask(message{"janus": "create"}).object("data")["id"].(float64)
 	a.handle = a.attachMore()
 	return a
@@ -367,7 +430,7 @@ func TestNobodyUsesAnothersSessionOrHandle(t *testing.T) {
 
 func TestJanussOwnSecretsAreOurs(t *testing.T) {
 	withJanus(t, func(c *Config) { c.Janus.APISecret = "ours" }, func(t *testing.T, h *theatre) {
-		a := h.open()
+		a := h.open("")
 		a.ask(message{"janus": "create", "token": "theirs", "apisecret": "theirs"})
 		a.ask(message{"janus": "create"})
 		for _, m := range h.janus.Seen() {

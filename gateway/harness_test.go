@@ -64,14 +64,14 @@ func startPod(t *testing.T, ctx context.Context, change func(*Config)) (*pod, fu
 	if change != nil {
 		change(&cfg)
 	}
-	if cfg.Issuer, err = tokens.NewIssuer(tokens.IssuerConfig{Keys: keys, TTL: cfg.TokenTTL}); err != nil {
+	if cfg.Issuer, err = tokens.NewIssuer(tokens.IssuerConfig{Keys: cfg.Keys, TTL: cfg.TokenTTL}); err != nil {
 		t.Fatal(err)
 	}
 	server, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &pod{t, server, keys, registry, newPipes()}
+	p := &pod{t, server, cfg.Keys, registry, newPipes()}
 	web := &http.Server{Handler: server.Public()}
 	done := make(chan error, 2)
 	go func() { done <- server.Run(ctx) }()

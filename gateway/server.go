@@ -146,8 +146,12 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Janus != nil {
 		before := *cfg.Janus
 		before.Rooms, before.Issuer, before.Others, before.Logger = visits{s}, s.issuer, s.janusElsewhere, s.log
+		before.Ping, before.Pong = limits.Ping, limits.Pong
 		if s.janus, err = janus.New(before); err != nil {
 			return nil, fmt.Errorf("--janus: %w", err)
+		}
+		if cfg.Registry != nil {
+			cfg.Registry.MustRegister(janusMetrics{s.janus})
 		}
 	}
 	for _, name := range s.drainedServers() {

@@ -57,7 +57,7 @@ func (s visits) Visit(r *http.Request, ended func(janus.Ending)) (janus.Visitor,
 	}
 	remote := s.proxies.client(r)
 	if !s.addresses.acquire(remote) {
-		return nil, errors.New("too many sockets from this address wait for their join")
+		return nil, janus.ErrTooMany
 	}
 	return &visit{
 		server: s.Server, offered: cookie, header: s.reviewed(r.Header), remote: remote,

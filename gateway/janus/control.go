@@ -130,7 +130,7 @@ func (c *control) ask(ctx context.Context, prefix string, request object) (answe
 	select {
 	case is := <-waits:
 		if is.Janus == "error" {
-			return is, fmt.Errorf("it answers with error %d, %s", is.Error.Code, is.Error.Reason)
+			return is, unfitError{fmt.Sprintf("it answers with error %d, %s", is.Error.Code, is.Error.Reason)}
 		}
 		return is, nil
 	case <-c.broken:
@@ -164,7 +164,7 @@ func (c *control) probe(ctx context.Context) (keyID string, _ error) {
 		return "", nil // there is nothing else to find out
 	}
 	if c.handle, err = c.attach(ctx); err != nil {
-		return "", unfitError{fmt.Sprintf("%s can't be attached: %v", SFU, err)}
+		return "", fmt.Errorf("%s can't be attached: %w", SFU, err)
 	}
 	room := "roompass-probe-" + rand.Text()
 	if is, err = c.join(ctx, room, ""); err != nil {

@@ -1,6 +1,7 @@
 package janus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -31,8 +32,13 @@ type Config struct {
 	Token, APISecret string        // Janus's own, put into each message; "" is none
 	Drain            time.Duration // over which the rooms of a server that drains move; 30 s
 
+	Ping time.Duration // between two pings of an idle browser; 25 s
+	Pong time.Duration // that its answer may take; 10 s
+
 	Client       *http.Client // dials servers; nil: [http.DefaultClient]
 	MessageBytes int64        // of one message, either way; 1 MiB
+	MessageRate  float64      // of a browser's messages that are read, a second; 50
+	MessageBurst int          // beyond that rate: candidates come many at once; 300
 	Logger       *slog.Logger
 }
 
@@ -59,12 +65,10 @@ func New(cfg Config) (*Front, error) {
 	if len(cfg.Plugins) == 0 {
 		cfg.Plugins = []string{SFU}
 	}
-	if cfg.MessageBytes == 0 {
-		cfg.MessageBytes = 1 << 20
-	}
-	if cfg.Drain == 0 {
-		cfg.Drain = 30 * time.Second
-	}
+	cfg.MessageBytes = cmp.Or(cfg.MessageBytes, 1<<20)
+	cfg.MessageRate, cfg.MessageBurst = cmp.Or(cfg.MessageRate, 50), cmp.Or(cfg.MessageBurst, 300)
+	cfg.Drain = cmp.Or(cfg.Drain, 30*time.Second)
+	cfg.Ping, cfg.Pong = cmp.Or(cfg.Ping, 25*time.Second), cmp.Or(cfg.Pong, 10*time.Second)
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
@@ -168,21 +172,21 @@ func (f *Front) open(w http.ResponseWriter, r *http.Request, t *talk) bool {
 		http.Error(w, "there are several media servers: say which room it is for, as /janus?room=ROOM", http.StatusBadRequest)
 		return false
 	}
-	if err := f.settle(r.Context(), t, room); err != nil {
+	server, err := f.reach(r.Context(), t, room)
+	if err != nil {
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
-		return false
-	}
-	server, err := t.at.dial(r.Context())
-	if err != nil {
-		f.config.Logger.Warn("Janus can't be reached", "janus", t.at.name, "error", err)
-		http.Error(w, "the media server can't be reached just now", http.StatusBadGateway)
 		return false
 	}
 	visitor, err := f.config.Rooms.Visit(r, t.ended)
 	if err != nil {
 		_ = server.CloseNow()
-		http.Error(w, err.Error(), http.StatusForbidden)
+		status := http.StatusBadRequest
+		if errors.Is(err, ErrTooMany) {
+			status = http.StatusTooManyRequests
+			w.Header().Set("Retry-After", "5")
+		}
+		http.Error(w, err.Error(), status)
 		return false
 	}
 	browser, err := websocket.Accept(w, r, &websocket.AcceptOptions{
@@ -196,6 +200,30 @@ func (f *Front) open(w http.ResponseWriter, r *http.Request, t *talk) bool {
 	browser.SetReadLimit(f.config.MessageBytes)
 	t.open(browser, server, visitor)
 	return true
+}
+
+// reach finds the server for a talk about a room, and connects to it. One that has just
+// died may still count as ready: then it is looked for again.
+func (f *Front) reach(ctx context.Context, t *talk, room string) (*websocket.Conn, error) {
+	for try := 1; ; try++ {
+		if err := f.settle(ctx, t, room); err != nil {
+			return nil, err
+		}
+		server, err := t.at.dial(ctx)
+		if err == nil {
+			return server, nil
+		}
+		f.config.Logger.Warn("Janus can't be reached", "janus", t.at.name, "error", err)
+		f.unsettle(t)
+		if try == 3 {
+			return nil, errNoServer
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errNoServer
+		case <-time.After(firstRetry):
+		}
+	}
 }
 
 // Close ends all talks with 1012, upon which clients come back, and waits for them.

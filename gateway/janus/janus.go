@@ -32,6 +32,10 @@ var (
 	ErrNotAllowed = errors.New("not allowed")
 	// ErrRoomFull says that the room takes nobody more.
 	ErrRoomFull = errors.New("the room is full")
+
+	// ErrTooMany is what [Rooms.Visit] refuses for where there are too many of whom nobody
+	// knows who they are.
+	ErrTooMany = errors.New("too many sockets from this address wait for their join")
 )
 
 // Rooms are what the front asks who may be where.

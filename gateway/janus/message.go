@@ -153,7 +153,7 @@ type parser struct {
 }
 
 func newParser(text []byte) parser {
-	return parser{decoder: jsontext.NewDecoder(bytes.NewReader(text)), text: text}
+	return parser{decoder: jsontext.NewDecoder(bytes.NewBuffer(text)), text: text} // which isn't copied
 }
 
 // top reads the message, with the fields of body apart.
@@ -244,15 +244,18 @@ func (p *parser) value() error {
 		_, err := p.decoder.ReadToken()
 		return err
 	}
-	token, err := p.decoder.ReadToken()
+	raw, err := p.decoder.ReadValue()
 	if err != nil {
 		return err
 	}
-	switch token.Kind() {
+	switch raw.Kind() {
 	case '"':
-		return checkText(token.String())
+		// Only an escape makes a zero: SDP needn't be read for it.
+		if text := ""; bytes.Contains(raw, []byte(`\u0000`)) && readText(raw, &text) {
+			return checkText(text)
+		}
 	case '0':
-		return checkNumber(token.String())
+		return checkNumber(string(raw))
 	}
 	return nil
 }

@@ -56,6 +56,7 @@ func (f *Front) unsettle(t *talk) {
 		return
 	}
 	t.at.remove(t)
+	t.at = nil
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if h := f.homes[t.room]; h != nil {

@@ -99,7 +99,7 @@ func (s *server) watch(ctx context.Context) {
 		}
 		var unfit unfitError
 		if errors.As(err, &unfit) {
-			s.is(StateUnfit, unfit.why, "", nil)
+			s.is(StateUnfit, err.Error(), "", nil)
 		} else {
 			s.is(StateDown, err.Error(), "", nil)
 		}

@@ -27,7 +27,8 @@ type talk struct {
 
 	mu       sync.Mutex        // guards what follows
 	userIDs  map[string]string // that it has in rooms
-	over     bool              // run waits for what was spawned
+	pinging  *time.Timer
+	over     bool // run waits for what was spawned
 	code     websocket.StatusCode
 	reason   string
 	sessions map[uint64]bool    // that Janus made for this socket
@@ -56,7 +57,7 @@ func (t *talk) open(browser, server *websocket.Conn, visitor Visitor) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.browser, t.server, t.visitor = browser, server, visitor
-	t.limiter = rate.NewLimiter(messagesPerSecond, messagesAtOnce)
+	t.limiter = rate.NewLimiter(rate.Limit(t.front.config.MessageRate), t.front.config.MessageBurst)
 	if t.code != 0 {
 		t.spawn(func() { t.hangUp(t.code, t.reason) })
 	}
@@ -65,12 +66,6 @@ func (t *talk) open(browser, server *websocket.Conn, visitor Visitor) {
 // enterWithin is how long a socket may be there of which nobody knows whose it is. The
 // adapter joins when its media are connected.
 const enterWithin = time.Minute
-
-// How fast a browser may talk. Candidates come many at once.
-const (
-	messagesPerSecond = 50
-	messagesAtOnce    = 300
-)
 
 // run talks until either side hangs up.
 func (t *talk) run() {
@@ -85,8 +80,13 @@ func (t *talk) run() {
 		t.close(websocket.StatusServiceRestart, "no join in time: come back, and join")
 	})
 	t.entered = func() { late.Stop() }
+	ping := time.AfterFunc(t.front.config.Ping, t.ping)
+	t.mu.Lock()
+	t.pinging = ping
+	t.mu.Unlock()
 	goodbye := t.listen()
 	late.Stop()
+	ping.Stop()
 	t.visitor.End(goodbye)
 	_ = t.server.CloseNow()
 	<-heard
@@ -95,6 +95,24 @@ func (t *talk) run() {
 	t.mu.Unlock()
 	t.closing.Wait()
 	_ = t.browser.CloseNow()
+}
+
+// ping sees whether the browser is still there, from time to time. A socket that is
+// only half open would keep its member in the room.
+func (t *talk) ping() {
+	t.mu.Lock()
+	over, again := t.over, t.pinging
+	t.mu.Unlock()
+	if over {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), t.front.config.Pong)
+	defer cancel()
+	if t.browser.Ping(ctx) != nil {
+		_ = t.browser.CloseNow()
+		return
+	}
+	again.Reset(t.front.config.Ping)
 }
 
 // spawn has something go on beside, which run waits for. t.mu is held.
@@ -332,9 +350,10 @@ func (t *talk) hear() {
 		if err != nil {
 			return
 		}
-		if kind == websocket.MessageText {
-			t.learn(text)
+		if kind != websocket.MessageText {
+			continue // Janus sends none
 		}
+		t.learn(text)
 		if err := t.tell(ctx, text); err != nil {
 			return
 		}
