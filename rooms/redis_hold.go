@@ -107,7 +107,7 @@ func (h *hold) say(ctx context.Context, seq uint64, to, payload, body string, he
 			return ErrNoRecipient
 		case statusAdrift:
 			err := r.without(func() error {
-				if h.ended != nil {
+				if r.forkNow(); h.ended != nil { // the log may have it as gone
 					return h.ended
 				}
 				return here(got.sent)
@@ -189,6 +189,7 @@ func (h *hold) leaveNow(ctx context.Context, why Reason) error {
 	case got.status == "ok":
 		got.payload = "L " + string(why) + " " + token(h.member.ID) + " " + token(h.member.User)
 		r.take(ctx, got)
+		r.gone(h)
 		return nil
 	case got.status == "gone", got.status == "taken":
 		// As Redis has it: this pod may not have heard of it yet.
@@ -208,6 +209,18 @@ func (h *hold) leaveNow(ctx context.Context, why Reason) error {
 		return h.ended
 	}
 	return nil
+}
+
+// gone ends a membership that has left, where that entry couldn't be waited for: the view is
+// on its way to it, and until then nobody has the member.
+func (r *replica) gone(h *hold) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if h.ended == nil && !r.dead {
+		h.end(ErrNoMember)
+		delete(r.own, h.member.ID)
+		r.mend()
+	}
 }
 
 // Suspend implements [Membership].

@@ -121,6 +121,9 @@ func (r *replica) reconcileOnce(ctx context.Context) (done bool, err error) {
 		return r.restore(ctx, epoch, position, "")
 	}
 
+	if err := r.pushLeavings(ctx, st.epoch); err != nil {
+		return false, err
+	}
 	mine, err := r.reclaim(ctx, st.epoch)
 	if err != nil || mine == nil {
 		return false, err
@@ -215,6 +218,9 @@ func (r *replica) restore(ctx context.Context, epoch string, position uint64, ho
 	}
 	for _, m := range r.order {
 		c := m.claim
+		if m.owner != nil && r.own[m.ID] == nil {
+			continue // it has left
+		}
 		if m.owner != nil {
 			c.pod = pod
 		} else {
@@ -265,7 +271,8 @@ type reclaimed struct {
 
 type stray struct{ id, owner string }
 
-// reclaim writes this pod's members. nil: the log is another one by now.
+// reclaim writes this pod's members. nil: the log is another one by now, or somebody has just
+// left and joined again.
 func (r *replica) reclaim(ctx context.Context, epoch string) (*reclaimed, error) {
 	pod, before := r.store.pod.names()
 	if err := r.store.pod.enterAgain(ctx, r.name); err != nil {
@@ -274,6 +281,10 @@ func (r *replica) reclaim(ctx context.Context, epoch string) (*reclaimed, error)
 	is := &reclaimed{}
 	args := []any{pod, " " + strings.Join(before, " ") + " "}
 	r.mu.Lock()
+	if r.rejoined() > 0 {
+		r.mu.Unlock()
+		return nil, nil
+	}
 	if r.fork != nil {
 		is.steps = r.fork.steps
 	}
@@ -334,15 +345,56 @@ const (
 	pushedBytes = 256 << 10
 )
 
+// rejoined moves to the front of what has to be pushed all by memberships that left and whose
+// member is here again, and says how much that is. The view's lock is held.
+func (r *replica) rejoined() (n int) {
+	if r.fork == nil {
+		return 0
+	}
+	left := map[string]bool{} // owners
+	for _, q := range r.fork.queue {
+		if h := r.own[q.id]; q.kind == 'L' && h != nil && h.key != q.owner {
+			left[q.owner] = true
+		}
+	}
+	if len(left) == 0 {
+		return 0
+	}
+	var theirs, others []forked
+	for _, q := range r.fork.queue {
+		if left[q.owner] {
+			theirs = append(theirs, q)
+		} else {
+			others = append(others, q)
+		}
+	}
+	r.fork.queue = append(theirs, others...)
+	return len(theirs)
+}
+
+// pushLeavings has Redis know who left before it is told that the same member is here: it would
+// take that for two who want one membership.
+func (r *replica) pushLeavings(ctx context.Context, epoch string) error {
+	r.mu.Lock()
+	n := r.rejoined()
+	r.mu.Unlock()
+	return r.pushSome(ctx, epoch, n)
+}
+
 // push appends what was done without Redis.
 func (r *replica) push(ctx context.Context, epoch string) error {
-	for {
+	return r.pushSome(ctx, epoch, math.MaxInt)
+}
+
+// pushSome appends the first most steps of it.
+func (r *replica) pushSome(ctx context.Context, epoch string, most int) error {
+	for most > 0 {
 		var args []any
 		n, bytes := 0, 0
 		r.mu.Lock()
 		if r.fork != nil {
 			args = append(args, r.fork.name)
-			for _, q := range r.fork.queue[:min(len(r.fork.queue), pushAtOnce)] {
+			for _, q := range r.fork.queue[:min(len(r.fork.queue), pushAtOnce, most)] {
 				if n > 0 && bytes+len(q.payload) > pushedBytes {
 					break
 				}
@@ -363,5 +415,7 @@ func (r *replica) push(ctx context.Context, epoch string) error {
 		r.fork.bytes -= bytes
 		r.fork.queue = r.fork.queue[n:]
 		r.mu.Unlock()
+		most -= n
 	}
+	return nil
 }
