@@ -150,7 +150,8 @@ func (h *hold) Leave(ctx context.Context) error {
 	return h.do(ctx, "leave", func() error { return h.leave(ctx, ReasonLeft) })
 }
 
-// leave ends the membership. The follower isn't told. Where that fails it is tried again later.
+// leave ends the membership. The follower isn't told. Where that fails, or can't be seen here yet,
+// it is tried again later: until the view has it, a log that begins anew would bring the member back.
 func (h *hold) leave(ctx context.Context, why Reason) error {
 	ended, err := h.drop(why)
 	if ended {
@@ -160,7 +161,7 @@ func (h *hold) leave(ctx context.Context, why Reason) error {
 	r := h.room
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err != nil && h.ended == nil && !r.dead {
+	if h.ended == nil && !r.dead {
 		r.store.lingering.add(h, r.store.config.TimeNow().Add(time.Second))
 	}
 	return err
@@ -187,9 +188,8 @@ func (h *hold) leaveNow(ctx context.Context, why Reason) error {
 	switch {
 	case err != nil:
 	case got.status == "ok":
-		got.payload = "L " + string(why) + " " + token(h.member.ID) + " " + token(h.member.User)
+		got.payload = word(got.rest, 2)
 		r.take(ctx, got)
-		r.gone(h)
 		return nil
 	case got.status == "gone", got.status == "taken":
 		// As Redis has it: this pod may not have heard of it yet.
@@ -209,18 +209,6 @@ func (h *hold) leaveNow(ctx context.Context, why Reason) error {
 		return h.ended
 	}
 	return nil
-}
-
-// gone ends a membership that has left, where that entry couldn't be waited for: the view is
-// on its way to it, and until then nobody has the member.
-func (r *replica) gone(h *hold) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if h.ended == nil && !r.dead {
-		h.end(ErrNoMember)
-		delete(r.own, h.member.ID)
-		r.mend()
-	}
 }
 
 // Suspend implements [Membership].

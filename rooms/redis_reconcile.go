@@ -218,9 +218,6 @@ func (r *replica) restore(ctx context.Context, epoch string, position uint64, ho
 	}
 	for _, m := range r.order {
 		c := m.claim
-		if m.owner != nil && r.own[m.ID] == nil {
-			continue // it has left
-		}
 		if m.owner != nil {
 			c.pod = pod
 		} else {

@@ -1,6 +1,7 @@
 package rooms
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -221,7 +222,7 @@ func (r *replica) judge(v verdict) {
 	case "removed", "lost":
 		why := ReasonKicked
 		if v.word == "lost" {
-			why = ReasonLost
+			why = cmp.Or(h.leaving, ReasonLost)
 		}
 		r.announce(left(h.member, why), nil)
 		r.remove(h.member)
