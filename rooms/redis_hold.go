@@ -302,7 +302,7 @@ func (r *replica) try(ctx context.Context, what script, payload string, args ...
 			return outcome{status: statusAdrift}, nil
 		}
 		epoch, position := r.seen()
-		answer, err := s.evalRoom(ctx, what, r.keys, epoch, position, args...)
+		answer, err := r.eval(ctx, what, epoch, position, args...)
 		switch {
 		case err == nil:
 		case isOver(ctx):

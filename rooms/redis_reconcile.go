@@ -240,7 +240,7 @@ func (r *replica) restore(ctx context.Context, epoch string, position uint64, ho
 	if err := r.store.pod.enterAgain(ctx, r.name); err != nil {
 		return false, err
 	}
-	answer, err := r.store.evalRoom(ctx, restoreScript, r.keys, epoch, position, args...)
+	answer, err := r.eval(ctx, restoreScript, epoch, position, args...)
 	if err != nil || word(answer, 0) != "ok" {
 		return false, err
 	}
@@ -306,7 +306,7 @@ func (r *replica) reclaim(ctx context.Context, epoch string) (*reclaimed, error)
 		is.verdicts = append(is.verdicts, verdict{hold: h})
 	}
 	r.mu.Unlock()
-	answer, err := r.store.evalRoom(ctx, reclaimScript, r.keys, epoch, 0, args...)
+	answer, err := r.eval(ctx, reclaimScript, epoch, 0, args...)
 	if err != nil || word(answer, 0) != "ok" {
 		return nil, err
 	}
@@ -329,7 +329,7 @@ func (r *replica) disown(ctx context.Context, epoch string, strays []stray) erro
 		if keep {
 			continue
 		}
-		if _, err := r.store.evalRoom(ctx, leaveScript, r.keys, epoch, 0, s.id, s.owner, string(ReasonLost), 0); err != nil {
+		if _, err := r.eval(ctx, leaveScript, epoch, 0, s.id, s.owner, string(ReasonLost), 0); err != nil {
 			return err
 		}
 	}
@@ -404,7 +404,7 @@ func (r *replica) pushSome(ctx context.Context, epoch string, most int) error {
 		if n == 0 {
 			return nil
 		}
-		answer, err := r.store.evalRoom(ctx, pushScript, r.keys, epoch, 0, args...)
+		answer, err := r.eval(ctx, pushScript, epoch, 0, args...)
 		if err != nil || word(answer, 0) == "astray" {
 			return err // the caller finds out which log there is now
 		}

@@ -17,6 +17,7 @@ type replica struct {
 	// store.mu guards these.
 	users   int           // calls that are inside
 	closing bool          // whoever wants in waits for closed
+	watched time.Time     // until when it stays open though nobody is in it; zero: it needn't
 	opened  chan struct{} // closed when it is known how the room looks, or that it can't be
 	closed  chan struct{} // closed when it is off the map
 

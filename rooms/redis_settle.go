@@ -181,6 +181,8 @@ func (r *replica) compare(st *state) {
 			r.add(m)
 			if a := r.arrivals[now.claim.owner]; a != nil {
 				r.arrive(a, m)
+			} else if now.claim.pod == r.store.pod.name() && now.claim.was == "-" {
+				r.mend() // whoever asked for it has gone meanwhile
 			}
 			continue
 		}
