@@ -25,7 +25,7 @@ func late(t *testing.T) (server *redistest.Server, s *Redis, joins func(id strin
 	return server, s, func(id string) {
 		t.Helper()
 		answer, err := s.evalRoom(t.Context(), joinScript, s.keysOf("hall"), "", 0,
-			id, "owner of "+id, s.pod.name(), body(Member{ID: id}), 0, "EPOCH")
+			id, "owner-"+id, s.pod.name(), body(Member{ID: id}), 0, "EPOCH")
 		if err != nil || word(answer, 0) != "ok" {
 			t.Fatalf("the late join: %v, %v", answer, err)
 		}
