@@ -103,7 +103,7 @@ func (r *replica) tellApart(c *change) {
 func (r *replica) leftApart(c *change) {
 	m := r.byID[c.member.ID]
 	if m == nil || r.joinedApart(m) || r.livesOn(c, m) {
-		return
+		return // it is gone already, or may be here again; that shows when the fork ends
 	}
 	r.bar(c)
 	r.tell(left(m, c.reason), nil)
@@ -114,18 +114,19 @@ func (r *replica) leftApart(c *change) {
 // doesn't have that yet. What the log says of its id until then is of earlier memberships.
 func (r *replica) joinedApart(m *member) bool { return r.fork != nil && m.forkedIn == r.fork.name }
 
-// ofEarlier reports whether a change is of an earlier membership than m's, which joined in the fork.
+// ofEarlier reports whether a change is of an earlier membership than m's, which joined in the fork:
+// it must not end this one.
 func (r *replica) ofEarlier(c *change, m *member) bool {
 	if m == nil || !r.joinedApart(m) {
 		return false
 	}
 	switch c.kind {
 	case 'J', 'T':
-		if c.owner == m.claim.owner {
+		is := c.owner == m.claim.owner
+		if h := r.own[m.ID]; is || h != nil && c.owner == h.from {
 			m.forkedIn = "" // from here on the log is about this one
-			return false
 		}
-		return true
+		return !is
 	case 'L':
 		return true
 	}

@@ -342,8 +342,8 @@ const (
 	pushedBytes = 256 << 10
 )
 
-// rejoined moves to the front of what has to be pushed all by memberships that left and whose
-// member is here again, and says how much that is. The view's lock is held.
+// rejoined moves what memberships did that left, and whose member is here again, to the front of
+// what has to be pushed, and returns how much that is. The view's lock is held.
 func (r *replica) rejoined() (n int) {
 	if r.fork == nil {
 		return 0
