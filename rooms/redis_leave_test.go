@@ -12,10 +12,10 @@ import (
 	"github.com/roompass/roompass/rooms/redistest"
 )
 
-// betweenAnswers starts two pods. Redis does the next script of that name that the first one asks
-// for and answers it, but the outage begins before that answer is looked at: what the script
-// published isn't heard, and a neighbour has spoken without Redis.
-func betweenAnswers(t *testing.T) (w *world, outageBeginsAfter func(script string, neighbour *voice)) {
+// twoPods starts two pods, of which the first can be cut off in the middle of a step: Redis does
+// the next script of the name that is given and answers it, but before that answer is looked at
+// an outage begins. What the script published isn't heard, and a neighbour has spoken without Redis.
+func twoPods(t *testing.T) (w *world, outageBeginsAfter func(script string, neighbour *voice)) {
 	t.Helper()
 	s := redistest.Start(t)
 	proxy := redistest.Through(s)
@@ -48,7 +48,7 @@ func betweenAnswers(t *testing.T) (w *world, outageBeginsAfter func(script strin
 // any more, it can do nothing, and it isn't there again when the outage is over.
 func TestLeaveAsAnOutageBegins(t *testing.T) {
 	t.Parallel()
-	w, outageBeginsAfter := betweenAnswers(t)
+	w, outageBeginsAfter := twoPods(t)
 	a, b, far := w.join(0, "a"), w.join(0, "b"), w.join(1, "far")
 	w.eventually("everybody is everywhere", w.presenceIsExact)
 	outageBeginsAfter("leave", b)
@@ -93,7 +93,7 @@ func count(lines []string, line string) (n int) {
 // Who is put out is gone in the same case.
 func TestRemovalAsAnOutageBegins(t *testing.T) {
 	t.Parallel()
-	w, outageBeginsAfter := betweenAnswers(t)
+	w, outageBeginsAfter := twoPods(t)
 	a, b, far := w.join(0, "a"), w.join(0, "b"), w.join(1, "far")
 	w.eventually("everybody is everywhere", w.presenceIsExact)
 	outageBeginsAfter("leave", b)
@@ -132,7 +132,7 @@ func TestRejoinInAnOutage(t *testing.T) {
 		for _, session := range []string{"s-a", "another"} {
 			t.Run(how+", "+session, func(t *testing.T) {
 				t.Parallel()
-				w, outageBeginsAfter := betweenAnswers(t)
+				w, outageBeginsAfter := twoPods(t)
 				a, b, far := w.join(0, "a"), w.join(0, "b"), w.join(1, "far")
 				w.eventually("everybody is everywhere", w.presenceIsExact)
 				if how == "left in it" {
@@ -190,7 +190,7 @@ func TestRejoinInAnOutage(t *testing.T) {
 // Who came as an outage began and left in it, came and left once, as everybody sees it.
 func TestComeAndGoneAsAnOutageBegins(t *testing.T) {
 	t.Parallel()
-	w, outageBeginsAfter := betweenAnswers(t)
+	w, outageBeginsAfter := twoPods(t)
 	b, far := w.join(0, "b"), w.join(1, "far")
 	w.eventually("everybody is everywhere", w.presenceIsExact)
 	outageBeginsAfter("join", b)
