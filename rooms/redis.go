@@ -355,6 +355,10 @@ func (s *Redis) ask(ctx context.Context, name string, what script, args ...any) 
 	case got.where == "":
 		return got, nil
 	}
+	if got.payload = word(got.rest, 2); got.payload != "" {
+		r.take(ctx, got) // who was put out is gone here, also where an outage begins
+		return got, nil
+	}
 	if head, _, ok := words(got.where+" ", 4); ok {
 		if c, err := parseHead(head); err == nil {
 			r.await(ctx, c) // it comes by the channel

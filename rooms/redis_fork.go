@@ -21,8 +21,9 @@ type fork struct {
 	name    string
 	n       uint64 // entries so far
 	entries []*record
-	dropped uint64        // entries that aren't kept any more
-	told    map[step]bool // signals and changes of its members, which the log has too, or will
+	dropped uint64          // entries that aren't kept any more
+	told    map[step]bool   // signals and changes of its members, which the log has too, or will
+	left    map[string]bool // owners whose leaving it told
 	queue   []forked
 	bytes   int // in the queue
 	steps   int // joins, changes and resumptions so far: they are written by reclaiming
@@ -54,7 +55,7 @@ const maxForked = 4 << 20
 // forkNow begins a fork if there is none. The view's lock is held.
 func (r *replica) forkNow() *fork {
 	if r.fork == nil {
-		r.fork = &fork{name: rand.Text()[:5], told: map[step]bool{}}
+		r.fork = &fork{name: rand.Text()[:5], told: map[step]bool{}, left: map[string]bool{}}
 		r.mend()
 		for _, position := range slices.Sorted(maps.Keys(r.ahead)) {
 			c := r.ahead[position]
@@ -67,12 +68,16 @@ func (r *replica) forkNow() *fork {
 
 // tellApart tells those on this pod of what a member of this pod did, which the log has, but
 // after something that isn't known here. It comes before what that member does in the fork.
+// Whoever has left isn't waited for either.
 func (r *replica) tellApart(c *change) {
 	id := c.from
 	switch c.kind {
 	case 'S':
 	case 'U', 'G':
 		id = c.member.ID
+	case 'L':
+		r.leftApart(c)
+		return
 	default:
 		return
 	}
@@ -91,6 +96,41 @@ func (r *replica) tellApart(c *change) {
 	}
 	r.tell(c.entry(r.name), m)
 	f.push(forked{'A', id, c.owner, c.seq, aliasPayload(c.owner, c.seq, f.name, f.n)})
+}
+
+// leftApart takes a member out whom the log has as gone: whoever was told that somebody left or
+// was put out may rely on it, however long it takes until the rest of the log is known.
+func (r *replica) leftApart(c *change) {
+	m := r.byID[c.member.ID]
+	if m == nil || r.joinedApart(m) || r.livesOn(c, m) {
+		return // it is gone already, or may be here again; that shows when the fork ends
+	}
+	r.bar(c)
+	r.tell(left(m, c.reason), nil)
+	r.remove(m)
+}
+
+// joinedApart reports whether a member joined in the fork, and what was applied of the log
+// doesn't have that yet. What the log says of its id until then is of earlier memberships.
+func (r *replica) joinedApart(m *member) bool { return r.fork != nil && m.forkedIn == r.fork.name }
+
+// ofEarlier reports whether a change is of an earlier membership than m's, which joined in the fork:
+// it must not end this one.
+func (r *replica) ofEarlier(c *change, m *member) bool {
+	if m == nil || !r.joinedApart(m) {
+		return false
+	}
+	switch c.kind {
+	case 'J', 'T':
+		is := c.owner == m.claim.owner
+		if h := r.own[m.ID]; is || h != nil && c.owner == h.from {
+			m.forkedIn = "" // from here on the log is about this one
+		}
+		return !is
+	case 'L':
+		return true
+	}
+	return false
 }
 
 // toldApart reports whether a change was told in the fork.
@@ -174,6 +214,7 @@ func (r *replica) settled(m *member) uint64 {
 
 // joinHere makes a member without Redis. The view's lock is held.
 func (r *replica) joinHere(a *arrival) error {
+	f := r.forkNow() // so that whom the log has as gone is
 	m := r.byID[a.member.ID]
 	switch {
 	case m != nil:
@@ -181,14 +222,14 @@ func (r *replica) joinHere(a *arrival) error {
 	case r.store.config.MaxMembers > 0 && len(r.byID) >= r.store.config.MaxMembers:
 		return ErrRoomFull
 	}
-	r.forkNow().steps++
+	f.steps++
 	if !r.loaded {
 		a.hold.from = "*" // it may be there, but for the linger of its last socket
 	}
 	m = &member{Member: a.member, joinedN: r.log.last, claim: claim{owner: a.hold.key, was: "-"}}
 	r.tell(Entry{Kind: KindJoined, Member: a.member}, m)
 	r.add(m)
-	m.forkedIn, m.forkedN = r.fork.name, r.fork.n
+	m.forkedIn, m.forkedN = f.name, f.n
 	r.arrive(a, m)
 	return nil
 }
@@ -197,7 +238,13 @@ func (r *replica) joinHere(a *arrival) error {
 // too. Whoever is first there when Redis is back has it.
 func (r *replica) takeHere(a *arrival) error {
 	m := r.byID[a.member.ID]
+	if m != nil {
+		r.forkNow()
+		m = r.byID[a.member.ID] // the log may have it as gone
+	}
 	switch {
+	case m == nil && r.store.removed.has(place{r.name, a.member.ID}, r.store.config.TimeNow()):
+		return ErrRemoved
 	case m == nil:
 		return ErrNoMember
 	case m.User != a.member.User || m.Session != a.member.Session:
@@ -263,6 +310,10 @@ func (r *replica) changeHere(h *hold, seq uint64, kind byte, is Member) {
 func (r *replica) leaveHere(h *hold, why Reason) {
 	m := h.member
 	f := r.forkNow()
+	if h.ended != nil {
+		return // as the log has it
+	}
+	f.left[h.key] = true
 	r.tell(left(m, why), nil)
 	for _, owner := range []string{h.key, h.from} { // whichever Redis knows
 		if owner != "" {

@@ -107,7 +107,7 @@ func (h *hold) say(ctx context.Context, seq uint64, to, payload, body string, he
 			return ErrNoRecipient
 		case statusAdrift:
 			err := r.without(func() error {
-				if h.ended != nil {
+				if r.forkNow(); h.ended != nil { // the log may have it as gone
 					return h.ended
 				}
 				return here(got.sent)
@@ -150,7 +150,8 @@ func (h *hold) Leave(ctx context.Context) error {
 	return h.do(ctx, "leave", func() error { return h.leave(ctx, ReasonLeft) })
 }
 
-// leave ends the membership. The follower isn't told. Where that fails it is tried again later.
+// leave ends the membership. The follower isn't told. Where that fails, or can't be seen here yet,
+// it is tried again later: until the view has it, a log that begins anew would bring the member back.
 func (h *hold) leave(ctx context.Context, why Reason) error {
 	ended, err := h.drop(why)
 	if ended {
@@ -160,7 +161,7 @@ func (h *hold) leave(ctx context.Context, why Reason) error {
 	r := h.room
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err != nil && h.ended == nil && !r.dead {
+	if h.ended == nil && !r.dead {
 		r.store.lingering.add(h, r.store.config.TimeNow().Add(time.Second))
 	}
 	return err
@@ -187,7 +188,7 @@ func (h *hold) leaveNow(ctx context.Context, why Reason) error {
 	switch {
 	case err != nil:
 	case got.status == "ok":
-		got.payload = "L " + string(why) + " " + token(h.member.ID) + " " + token(h.member.User)
+		got.payload = word(got.rest, 2)
 		r.take(ctx, got)
 		return nil
 	case got.status == "gone", got.status == "taken":
@@ -301,7 +302,7 @@ func (r *replica) try(ctx context.Context, what script, payload string, args ...
 			return outcome{status: statusAdrift}, nil
 		}
 		epoch, position := r.seen()
-		answer, err := s.evalRoom(ctx, what, r.keys, epoch, position, args...)
+		answer, err := r.eval(ctx, what, epoch, position, args...)
 		switch {
 		case err == nil:
 		case isOver(ctx):

@@ -121,6 +121,9 @@ func (r *replica) reconcileOnce(ctx context.Context) (done bool, err error) {
 		return r.restore(ctx, epoch, position, "")
 	}
 
+	if err := r.pushLeavings(ctx, st.epoch); err != nil {
+		return false, err
+	}
 	mine, err := r.reclaim(ctx, st.epoch)
 	if err != nil || mine == nil {
 		return false, err
@@ -237,7 +240,7 @@ func (r *replica) restore(ctx context.Context, epoch string, position uint64, ho
 	if err := r.store.pod.enterAgain(ctx, r.name); err != nil {
 		return false, err
 	}
-	answer, err := r.store.evalRoom(ctx, restoreScript, r.keys, epoch, position, args...)
+	answer, err := r.eval(ctx, restoreScript, epoch, position, args...)
 	if err != nil || word(answer, 0) != "ok" {
 		return false, err
 	}
@@ -265,7 +268,8 @@ type reclaimed struct {
 
 type stray struct{ id, owner string }
 
-// reclaim writes this pod's members. nil: the log is another one by now.
+// reclaim writes this pod's members. nil: the log is another one by now, or somebody has just
+// left and joined again.
 func (r *replica) reclaim(ctx context.Context, epoch string) (*reclaimed, error) {
 	pod, before := r.store.pod.names()
 	if err := r.store.pod.enterAgain(ctx, r.name); err != nil {
@@ -274,6 +278,10 @@ func (r *replica) reclaim(ctx context.Context, epoch string) (*reclaimed, error)
 	is := &reclaimed{}
 	args := []any{pod, " " + strings.Join(before, " ") + " "}
 	r.mu.Lock()
+	if r.rejoined() > 0 {
+		r.mu.Unlock()
+		return nil, nil
+	}
 	if r.fork != nil {
 		is.steps = r.fork.steps
 	}
@@ -298,7 +306,7 @@ func (r *replica) reclaim(ctx context.Context, epoch string) (*reclaimed, error)
 		is.verdicts = append(is.verdicts, verdict{hold: h})
 	}
 	r.mu.Unlock()
-	answer, err := r.store.evalRoom(ctx, reclaimScript, r.keys, epoch, 0, args...)
+	answer, err := r.eval(ctx, reclaimScript, epoch, 0, args...)
 	if err != nil || word(answer, 0) != "ok" {
 		return nil, err
 	}
@@ -321,7 +329,7 @@ func (r *replica) disown(ctx context.Context, epoch string, strays []stray) erro
 		if keep {
 			continue
 		}
-		if _, err := r.store.evalRoom(ctx, leaveScript, r.keys, epoch, 0, s.id, s.owner, string(ReasonLost), 0); err != nil {
+		if _, err := r.eval(ctx, leaveScript, epoch, 0, s.id, s.owner, string(ReasonLost), 0); err != nil {
 			return err
 		}
 	}
@@ -334,15 +342,56 @@ const (
 	pushedBytes = 256 << 10
 )
 
+// rejoined moves what memberships did that left, and whose member is here again, to the front of
+// what has to be pushed, and returns how much that is. The view's lock is held.
+func (r *replica) rejoined() (n int) {
+	if r.fork == nil {
+		return 0
+	}
+	left := map[string]bool{} // owners
+	for _, q := range r.fork.queue {
+		if h := r.own[q.id]; q.kind == 'L' && h != nil && h.key != q.owner {
+			left[q.owner] = true
+		}
+	}
+	if len(left) == 0 {
+		return 0
+	}
+	var theirs, others []forked
+	for _, q := range r.fork.queue {
+		if left[q.owner] {
+			theirs = append(theirs, q)
+		} else {
+			others = append(others, q)
+		}
+	}
+	r.fork.queue = append(theirs, others...)
+	return len(theirs)
+}
+
+// pushLeavings has Redis know who left before it is told that the same member is here: it would
+// take that for two who want one membership.
+func (r *replica) pushLeavings(ctx context.Context, epoch string) error {
+	r.mu.Lock()
+	n := r.rejoined()
+	r.mu.Unlock()
+	return r.pushSome(ctx, epoch, n)
+}
+
 // push appends what was done without Redis.
 func (r *replica) push(ctx context.Context, epoch string) error {
-	for {
+	return r.pushSome(ctx, epoch, math.MaxInt)
+}
+
+// pushSome appends the first most steps of it.
+func (r *replica) pushSome(ctx context.Context, epoch string, most int) error {
+	for most > 0 {
 		var args []any
 		n, bytes := 0, 0
 		r.mu.Lock()
 		if r.fork != nil {
 			args = append(args, r.fork.name)
-			for _, q := range r.fork.queue[:min(len(r.fork.queue), pushAtOnce)] {
+			for _, q := range r.fork.queue[:min(len(r.fork.queue), pushAtOnce, most)] {
 				if n > 0 && bytes+len(q.payload) > pushedBytes {
 					break
 				}
@@ -355,7 +404,7 @@ func (r *replica) push(ctx context.Context, epoch string) error {
 		if n == 0 {
 			return nil
 		}
-		answer, err := r.store.evalRoom(ctx, pushScript, r.keys, epoch, 0, args...)
+		answer, err := r.eval(ctx, pushScript, epoch, 0, args...)
 		if err != nil || word(answer, 0) == "astray" {
 			return err // the caller finds out which log there is now
 		}
@@ -363,5 +412,7 @@ func (r *replica) push(ctx context.Context, epoch string) error {
 		r.fork.bytes -= bytes
 		r.fork.queue = r.fork.queue[n:]
 		r.mu.Unlock()
+		most -= n
 	}
+	return nil
 }

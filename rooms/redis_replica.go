@@ -17,6 +17,7 @@ type replica struct {
 	// store.mu guards these.
 	users   int           // calls that are inside
 	closing bool          // whoever wants in waits for closed
+	watched time.Time     // until when it stays open though nobody is in it; zero: it needn't
 	opened  chan struct{} // closed when it is known how the room looks, or that it can't be
 	closed  chan struct{} // closed when it is off the map
 
@@ -202,10 +203,14 @@ func (r *replica) await(ctx context.Context, c change) {
 // apply folds one change into the view and tells the followers. as is the cursor
 // that they get with it, where that isn't the entry's own.
 func (r *replica) apply(c *change, as Cursor) {
+	m := r.byID[c.member.ID]
+	earlier := r.ofEarlier(c, m)
 	if !c.isEntry() {
 		if r.mark = "-"; c.kind == 'T' {
 			r.mark = c.owner
-			r.applyClaim(c)
+			if !earlier {
+				r.applyClaim(c)
+			}
 		}
 		return
 	}
@@ -216,7 +221,9 @@ func (r *replica) apply(c *change, as Cursor) {
 		told = &record{Entry: rec.Entry}
 		told.Cursor = as
 	}
-	m := r.byID[c.member.ID]
+	if earlier {
+		return
+	}
 	switch c.kind {
 	case 'J':
 		r.applyJoined(c, m, told)
@@ -264,6 +271,9 @@ func (r *replica) applyJoined(c *change, m *member, told *record) {
 		}
 		return
 	}
+	if r.fork != nil && r.fork.left[c.owner] {
+		return // it came and left, as everybody here was told
+	}
 	m = &member{Member: c.member, joinedN: c.n, claim: claim{owner: c.owner, seq: c.seq, pod: c.pod, was: "-"}}
 	r.store.removed.forget(place{r.name, m.ID})
 	r.deliver(told, m)
@@ -290,17 +300,27 @@ func (r *replica) seqOf(m *member, owner string) uint64 {
 }
 
 func (r *replica) applyLeft(c *change, m *member, told *record) {
-	hold := r.own[m.ID]
-	if hold != nil && c.givenUp && hold.leaving == "" && m.follower != nil {
-		// Others took this pod for dead: it is still here, so it is written again.
-		r.mend()
+	if r.livesOn(c, m) {
+		r.mend() // it is written again
 		return
 	}
-	if bars(c.reason) && r.store.config.RemovedFor > 0 {
-		r.store.removed.add(place{r.name, m.ID}, r.store.config.TimeNow().Add(r.store.config.RemovedFor))
-	}
+	r.bar(c)
 	r.deliver(told, nil)
 	r.remove(m)
+}
+
+// livesOn reports whether a member that others gave up, since they took this pod for dead, is
+// still here.
+func (r *replica) livesOn(c *change, m *member) bool {
+	hold := r.own[m.ID]
+	return hold != nil && c.givenUp && hold.leaving == "" && m.follower != nil
+}
+
+// bar notes who may not resume.
+func (r *replica) bar(c *change) {
+	if bars(c.reason) && r.store.config.RemovedFor > 0 {
+		r.store.removed.add(place{r.name, c.member.ID}, r.store.config.TimeNow().Add(r.store.config.RemovedFor))
+	}
 }
 
 // remove takes m out of the view.

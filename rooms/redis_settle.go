@@ -1,6 +1,7 @@
 package rooms
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -180,6 +181,8 @@ func (r *replica) compare(st *state) {
 			r.add(m)
 			if a := r.arrivals[now.claim.owner]; a != nil {
 				r.arrive(a, m)
+			} else if now.claim.pod == r.store.pod.name() && now.claim.was == "-" {
+				r.mend() // whoever asked for it has gone meanwhile
 			}
 			continue
 		}
@@ -221,7 +224,7 @@ func (r *replica) judge(v verdict) {
 	case "removed", "lost":
 		why := ReasonKicked
 		if v.word == "lost" {
-			why = ReasonLost
+			why = cmp.Or(h.leaving, ReasonLost)
 		}
 		r.announce(left(h.member, why), nil)
 		r.remove(h.member)

@@ -1,5 +1,5 @@
 -- 7: id, 8: owner, or '' for anybody's, 9: reason, 10: ms for which the member may not
--- resume, or 0.
+-- resume, or 0. Answers what it published, too.
 if not follows() then return { 'astray' } end
 local held = hold_of(ARGV[7])
 if not held then return { 'gone' } end
@@ -10,6 +10,6 @@ if bar > 0 then
   redis.call('ZADD', removed, text(now + bar), ARGV[7])
   if redis.call('PTTL', removed) < bar then redis.call('PEXPIRE', removed, ARGV[10]) end
 end
-leave(ARGV[7], ARGV[9])
+local payload = leave(ARGV[7], ARGV[9])
 rest()
-return { 'ok', where() }
+return { 'ok', where(), payload }

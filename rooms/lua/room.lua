@@ -129,13 +129,16 @@ local function rest()
   end
 end
 
--- leave takes a member out; "given-up" is lost too, but not by its own pod's doing.
+-- leave takes a member out, and answers what it published; "given-up" is lost too, but not by its
+-- own pod's doing.
 local function leave(id, reason)
   local body = redis.call('HGET', members, id) or ''
   local name, user = string.match(body, '^(%S+) (%S+) ')
   redis.call('HDEL', members, id)
   redis.call('HDEL', holds, id)
-  append('L ' .. reason .. ' ' .. (name or '=') .. ' ' .. (user or '='))
+  local payload = 'L ' .. reason .. ' ' .. (name or '=') .. ' ' .. (user or '=')
+  append(payload)
+  return payload
 end
 
 local function is_removed(id)

@@ -1,0 +1,92 @@
+package rooms
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/roompass/roompass/rooms/redistest"
+)
+
+// late starts a pod, and returns how Redis does a join of its that was sent, and given up, long
+// ago: networks deliver what waited in them when they are mended, to connections that are closed.
+func late(t *testing.T) (server *redistest.Server, s *Redis, joins func(id string)) {
+	t.Helper()
+	server = redistest.Start(t)
+	client := redis.NewClient(&redis.Options{Addr: server.Addr(), ContextTimeoutEnabled: true, MaxRetries: -1})
+	t.Cleanup(func() { _ = client.Close() })
+	s, err := NewRedis(t.Context(), RedisConfig{Client: client, Pod: "p"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return server, s, func(id string) {
+		t.Helper()
+		answer, err := s.evalRoom(t.Context(), joinScript, s.keysOf("hall"), "", 0,
+			id, "owner-"+id, s.pod.name(), body(Member{ID: id}), 0, "EPOCH")
+		if err != nil || word(answer, 0) != "ok" {
+			t.Fatalf("the late join: %v, %v", answer, err)
+		}
+	}
+}
+
+func inHall(server *redistest.Server) string {
+	return server.Do("HKEYS", newRoomKeys("roompass:", "hall", 0).holds())
+}
+
+// Who isn't there and whom Redis thinks this pod to have is found when it opens the room.
+func TestLateJoinIsFoundByWhoOpensTheRoom(t *testing.T) {
+	t.Parallel()
+	server, s, joins := late(t)
+	joins("ghost")
+	if _, _, err := s.Join(t.Context(), "hall", Member{ID: "a"}, deaf{}); err != nil {
+		t.Fatal(err)
+	}
+	server.Eventually("the ghost is gone", func() bool { return inHall(server) == "[a]" })
+}
+
+// Whoever came and left in an outage doesn't haunt the room when what it sent in vain comes in
+// afterwards, though nobody on its pod is in the room any more.
+func TestLateJoinAfterAnOutage(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"was given up", "came and left"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			server, s, joins := late(t)
+			hold, _, err := s.Join(t.Context(), "hall", Member{ID: "a"}, deaf{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			server.Freeze()
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			if how == "was given up" {
+				ctx, cancel = context.WithTimeout(t.Context(), 200*time.Millisecond)
+			}
+			defer cancel()
+			if ghost, _, err := s.Join(ctx, "hall", Member{ID: "ghost"}, deaf{}); err == nil {
+				if err := ghost.Leave(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			} else if how != "was given up" {
+				t.Fatal(err)
+			}
+			server.Thaw()
+			server.Eventually("it is over", func() bool { return s.Outage() == 0 })
+			r := s.all()[0]
+			server.Eventually("the room is put right", func() bool {
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				return r.fork == nil && !r.stale
+			})
+			if err := hold.Leave(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			server.Eventually("nobody is there", func() bool { return inHall(server) == "[]" })
+			time.Sleep(300 * time.Millisecond) // long enough for the room to be closed here
+			joins("ghost")
+			server.Eventually("the ghost is gone", func() bool { return inHall(server) == "[]" })
+		})
+	}
+}
