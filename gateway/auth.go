@@ -40,8 +40,11 @@ func (c *conn) auth(ctx context.Context, r request) error {
 		return nil
 	}
 	is := c.server.identity(newSession(), person, r.Credential)
-	if resumed {
+	switch {
+	case resumed:
 		is.session = r.Resume.Session
+	case r.Vouched != nil:
+		is.session = visitPrefix + is.session
 	}
 	done, err := c.server.conns.turn(ctx, is.session)
 	if err != nil {

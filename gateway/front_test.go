@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -328,6 +329,58 @@ func TestMembersOfBothKindsSeeEachOther(t *testing.T) {
 			t.Errorf("ann sees %v", left)
 		}
 		ann.bye()
+	})
+}
+
+// What a member of /ws writes into its data doesn't make it somebody in Janus.
+func TestAUserIDIsNotTakenByPresenceData(t *testing.T) {
+	withJanus(t, nil, func(t *testing.T, h *theatre) {
+		eve, _ := h.enter("eve")
+		eve.ask("join", message{"room": "r", "data": message{"user_id": "B"}})
+		ben := h.attach()
+		if m := ben.join("r", "B", h.tokenFor("ben", "r")); !succeeded(m) {
+			t.Errorf("ben: %v", m)
+		}
+		again := h.attach()
+		if m := again.join("r", "E", h.tokenFor("eve", "r")); !succeeded(m) {
+			t.Errorf("eve, who is on both: %v", m)
+		}
+		if m := again.say(again.handle, message{"kind": "kick", "room_id": "r", "user_id": "nobody"}); !succeeded(m) {
+			t.Errorf("a kick of nobody: %v", m)
+		}
+		_, room, _ := h.operate("GET", "/v1/rooms/r", "")
+		if room["count"] != 3.0 {
+			t.Errorf("in the room are %v", room)
+		}
+		h.revoke(`{"user":"eve","for":"1h"}`)
+		again.wantClose(websocket.StatusNormalClosure)
+		eve.wantClose(CloseForbidden)
+		ben.bye()
+	})
+}
+
+// One of two who want one user_id at the same moment has it.
+func TestAUserIDIsOnePersons(t *testing.T) {
+	withJanus(t, nil, func(t *testing.T, h *theatre) {
+		var coming sync.WaitGroup
+		var in atomic.Int64
+		var all []*adapter
+		for i := range 10 {
+			a, token := h.attach(), h.tokenFor(fmt.Sprint("user", i), "r")
+			all = append(all, a)
+			coming.Go(func() {
+				if succeeded(a.join("r", "A", token)) {
+					in.Add(1)
+				}
+			})
+		}
+		coming.Wait()
+		if is := h.janus.Occupants("r"); in.Load() != 1 || len(is) != 1 {
+			t.Errorf("%d are in, and in Janus %v", in.Load(), is)
+		}
+		for _, a := range all {
+			a.bye()
+		}
 	})
 }
 

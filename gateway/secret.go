@@ -86,6 +86,9 @@ func tag(key []byte, session string, text []byte) []byte {
 // newSession makes the private name of a session.
 func newSession() string { return rand.Text() }
 
+// visitPrefix begins the names of the sessions of visits, and of no others.
+const visitPrefix = "janus-"
+
 // memberID is the public name of a session in a room. It is the same whenever
 // the session comes back, says nothing of the session, and differs from room to
 // room, so that people can't be followed.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -95,7 +96,16 @@ func (v *visit) Enter(ctx context.Context, room, userID, token string) (janus.Pl
 	if err := v.conn.try(request{Type: "join", Room: room, UserID: userID}); err != nil {
 		return nil, asVisitError(err)
 	}
-	return v.occupied(room, userID)
+	place, err := v.occupied(room, userID)
+	if err != nil {
+		return nil, err
+	}
+	// Of two who came at the same moment, on two pods, the log has one first.
+	if holder, err := v.holder(ctx, room, userID); err != nil || holder != nil && holder.ID != place.seat.member {
+		v.Leave(room)
+		return nil, cmp.Or(err, janus.ErrNotAllowed)
+	}
+	return place, nil
 }
 
 // occupied notes a place that the connection has.
@@ -125,7 +135,8 @@ func (v *visit) In(room string) janus.Place {
 	return nil
 }
 
-// holder is the member that has a user_id in a room; nil: nobody has.
+// holder is the member that came by a front and has a user_id in a room; nil: nobody has.
+// What others put into their data themselves doesn't count.
 func (v *visit) holder(ctx context.Context, room, userID string) (*rooms.Member, error) {
 	snapshot, err := v.server.rooms.Snapshot(ctx, room)
 	if errors.Is(err, rooms.ErrNoRoom) {
@@ -134,7 +145,9 @@ func (v *visit) holder(ctx context.Context, room, userID string) (*rooms.Member,
 	if err != nil {
 		return nil, err
 	}
-	i := slices.IndexFunc(snapshot.Members, func(m rooms.Member) bool { return userIDOf(m.Data) == userID })
+	i := slices.IndexFunc(snapshot.Members, func(m rooms.Member) bool {
+		return strings.HasPrefix(m.Session, visitPrefix) && userIDOf(m.Data) == userID
+	})
 	if i < 0 {
 		return nil, nil
 	}
@@ -228,11 +241,15 @@ func (v *visit) Admit(ctx context.Context) error {
 	if v.conn != nil {
 		return nil
 	}
-	_, _, err := v.identify(ctx, "")
-	if err == nil {
-		v.uncount()
+	person, _, err := v.identify(ctx, "")
+	if err != nil {
+		return err
 	}
-	return err
+	if person.User != "" && v.server.rules.On(person.User, "", "").Revoked {
+		return janus.ErrNotAllowed
+	}
+	v.uncount()
+	return nil
 }
 
 // uncount ends the visit's being among those whom nobody knows.
@@ -306,7 +323,7 @@ func (p *visitPlace) Has(ctx context.Context, userID string) (bool, error) {
 func (p *visitPlace) Kick(ctx context.Context, userID string) error {
 	holder, err := p.visit.holder(ctx, p.seat.room, userID)
 	if err != nil || holder == nil {
-		return cmp.Or(err, janus.ErrNotAllowed)
+		return cmp.Or(err, janus.ErrNobody)
 	}
 	if err := p.visit.conn.try(request{Type: "kick", Room: p.seat.room, Member: holder.ID}); err != nil {
 		return asVisitError(err)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -173,6 +174,7 @@ func (c *control) probe(ctx context.Context) (keyID string, _ error) {
 	if is.Plugin.Data.Success {
 		return "", unfitError{"it lets in everybody without a token: its plugin couldn't read auth_key, and goes on without"}
 	}
+	full := false
 	for _, id := range c.server.front.config.Issuer.KeyIDs() {
 		token, err := c.server.front.config.Issuer.MintWith(id, tokens.Grant{Room: room, JoinHub: true})
 		if err != nil {
@@ -184,6 +186,10 @@ func (c *control) probe(ctx context.Context) (keyID string, _ error) {
 		if is.Plugin.Data.Success {
 			return id, nil
 		}
+		full = full || is.Plugin.Data.Error.Message == serverFull
+	}
+	if full {
+		return "", errors.New("it is full, so nobody knows which key it has")
 	}
 	return "", unfitError{fmt.Sprintf("it takes no token of ours (%q): give its plugin our public.der as auth_key, and restart it", is.Plugin.Data.Error.Message)}
 }
@@ -218,8 +224,9 @@ func (c *control) kick(ctx context.Context, keyID, room, userID string) error {
 	return err
 }
 
-// hold keeps the session until the server doesn't answer any more, or ctx ends.
-func (c *control) hold(ctx context.Context) {
+// hold keeps the session until the server doesn't answer any more, no key of ours is
+// the one that it has, or ctx ends.
+func (c *control) hold(ctx context.Context, keyID string) {
 	tick := time.NewTicker(keepaliveEvery)
 	defer tick.Stop()
 	for {
@@ -229,6 +236,9 @@ func (c *control) hold(ctx context.Context) {
 		case <-c.broken:
 			return
 		case <-tick.C:
+		}
+		if keyID != "" && !slices.Contains(c.server.front.config.Issuer.KeyIDs(), keyID) {
+			return // its key is one of ours no more: it is looked at again
 		}
 		if _, err := c.ask(ctx, keepalivePrefix, object{{"janus", quote("keepalive")}, {"session_id", number(c.session)}}); err != nil {
 			return

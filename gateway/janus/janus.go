@@ -33,6 +33,9 @@ var (
 	// ErrRoomFull says that the room takes nobody more.
 	ErrRoomFull = errors.New("the room is full")
 
+	// ErrNobody is what [Place.Kick] returns where nobody has the user_id in the room.
+	ErrNobody = errors.New("nobody has that user_id in the room")
+
 	// ErrTooMany is what [Rooms.Visit] refuses for where there are too many of whom nobody
 	// knows who they are.
 	ErrTooMany = errors.New("too many sockets from this address wait for their join")

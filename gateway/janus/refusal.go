@@ -70,6 +70,11 @@ func pluginRefusal(r request, plugin, why string) [][]byte {
 		{"success", jsontext.Value("false")},
 		{"error", object{{"msg", quote(why)}}.encode()},
 	}
+	return pluginAnswer(r, plugin, data)
+}
+
+// pluginAnswer is what Janus sends when the plugin answers a message.
+func pluginAnswer(r request, plugin string, data object) [][]byte {
 	return [][]byte{ack(r), pluginEvent(r, plugin, data)}
 }
 

@@ -43,6 +43,7 @@ type Status struct {
 	Server  string `json:"server"`
 	State   string `json:"state"`
 	Why     string `json:"why,omitempty"` // it isn't ready
+	Key     string `json:"key,omitempty"` // that its plugin has, by its id
 	Sockets int    `json:"sockets"`       // of browsers to it, by this pod
 }
 
@@ -90,7 +91,7 @@ func (s *server) watch(ctx context.Context) {
 		if err == nil {
 			wait = firstRetry
 			s.is(StateReady, "", keyID, c)
-			c.hold(ctx)
+			c.hold(ctx, keyID)
 			c.close()
 			err = errors.New("it hung up, or answers no more")
 		}
@@ -217,7 +218,7 @@ func (s *server) keepsFromReady(some bool) error {
 func (s *server) status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	is := Status{Server: s.name, State: s.state, Why: s.why, Sockets: len(s.talks)}
+	is := Status{Server: s.name, State: s.state, Why: s.why, Key: s.keyID, Sockets: len(s.talks)}
 	if s.drained && s.state == StateReady {
 		is.State, is.Why = StateDraining, "an operator wants its rooms elsewhere"
 	}

@@ -37,7 +37,11 @@ func (t *talk) consult(ctx context.Context, r request) (body object, answers [][
 		if place == nil || !place.MayKick() {
 			return refuse("Rejecting kick without permission!")
 		}
-		if err := place.Kick(ctx, m.user); err != nil {
+		switch err := place.Kick(ctx, m.user); {
+		case errors.Is(err, ErrNobody):
+			// The plugin would look in all rooms. Where it finds nobody it answers so.
+			return nil, pluginAnswer(r, SFU, object{{"success", jsontext.Value("true")}})
+		case err != nil:
 			return refuse("Rejecting kick: " + t.wordsFor(err))
 		}
 		if body = t.withToken(r.body, place); body == nil {
