@@ -14,7 +14,7 @@ const given = `
   declare const memberId: string;
   declare const WS: unknown;
   declare const gateway: import("@roompass/client").Gateway;
-  declare function mesh(room: import("@roompass/client").Room, meet: (connection: RTCPeerConnection, member: import("@roompass/client").Member) => void): () => void;
+  declare function mesh(room: import("@roompass/client").Room, meet: (member: import("@roompass/client").Member, connection: RTCPeerConnection, channel: RTCDataChannel) => void): () => void;
   declare function show(member: import("@roompass/client").Member, stream: MediaStream): void;
   declare function fetchLogin(): Promise<string>;
   declare function fetchToken(): Promise<string>;
