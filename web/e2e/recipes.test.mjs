@@ -25,7 +25,7 @@ before(async () => {
   admin = `http://${operator}`;
   restart = async () => {
     await stop(gateway, "SIGKILL");
-    gateway = start(bin, ["serve", "--dev", "--listen", listen, "--admin-listen", operator, "--admin-key", key, "--linger", "5s"]);
+    gateway = start(bin, ["serve", "--dev", "--listen", listen, "--admin-listen", operator, "--admin-key", key, "--linger", "8s"]);
     await eventually("the gateway is ready", () => isReady(admin));
   };
   await restart();
@@ -42,7 +42,15 @@ async function script(name) {
   // A network on which what is sent can be held up, or fail altogether.
   window.network = { held: undefined, away: false };
   class Socket extends WebSocket {
-    constructor(url, protocols) { super(window.network.away ? "ws://127.0.0.1:1" : url, protocols); }
+    constructor(url, protocols) {
+      if (window.network.away) {
+        // No socket of the browser's: it has a page wait for seconds when many of those have failed.
+        const none = { close() {} };
+        setTimeout(() => none.onclose({ code: 1006, reason: "" }));
+        return none;
+      }
+      super(url, protocols);
+    }
     send(frame) {
       if (window.network.held) window.network.held.push({ to: JSON.parse(frame).to, send: () => super.send(frame) });
       else super.send(frame);
@@ -75,8 +83,8 @@ async function script(name) {
 
 async function openTab(name) {
   const page = await (await browser.newContext()).newPage();
-  // A network that fails says so on the console.
-  watch(page, name, [/WebSocket connection to/]);
+  page.setDefaultTimeout(60_000);
+  watch(page, name, [/WebSocket connection to/]); // the gateway is killed under it
   await page.route("**/mesh.js", (route) => route.fulfill({ contentType: "text/javascript", body: recipe("mesh") }));
   await page.goto(`${base}/client.js`);
   await page.evaluate(script, name);
@@ -109,8 +117,7 @@ async function hearEachOther(tracks = 2) {
       }));
     }, [people, word, tracks]);
     return last.flat().every(({ well }) => well);
-  }, process.env.DBG ? 8000 : 40_000).catch((why) => { throw new Error(`${why.message}\n${JSON.stringify(last)}`); });
-  if (process.env.DBG) console.log(JSON.stringify(last));
+  }, 60_000).catch((why) => { throw new Error(`${why.message}\n${JSON.stringify(last)}`); });
   assert.deepEqual(problems, []);
 }
 
@@ -138,13 +145,13 @@ const release = (page) => page.evaluate(() => {
 const hasToSay = (page) => page.waitForFunction(() => new Set(window.network.held.map(({ to }) => to)).size === 2);
 const state = (page, wanted) => page.waitForFunction((wanted) => window.tab.gateway.state === wanted, wanted);
 
-test("three tabs are a mesh", { timeout: 120_000 }, async () => {
+test("three tabs are a mesh", { timeout: 180_000 }, async () => {
   tabs = {};
   for (const name of ["ann", "ben", "cat"]) tabs[name] = await openTab(name);
   await hearEachOther();
 });
 
-test("all add something at the same moment", { timeout: 120_000 }, async () => {
+test("all add something at the same moment", { timeout: 180_000 }, async () => {
   const before = await numbers();
   // What they say of it is held until all have something to say.
   const pages = Object.values(tabs);
@@ -156,7 +163,7 @@ test("all add something at the same moment", { timeout: 120_000 }, async () => {
   assert.deepEqual(await numbers(), before, "the connections are those of before");
 });
 
-test("a socket that drops", { timeout: 120_000 }, async () => {
+test("a socket that drops", { timeout: 180_000 }, async () => {
   const before = await numbers();
   const rank = await byRank();
   // Once with what was said in the last moment, and once while the others negotiate.
@@ -179,7 +186,7 @@ test("a socket that drops", { timeout: 120_000 }, async () => {
   assert.deepEqual(await numbers(), before, "the connections are those of before");
 });
 
-test("a gap", { timeout: 120_000 }, async () => {
+test("a gap", { timeout: 180_000 }, async () => {
   const before = await numbers();
   const rank = await byRank();
   for (const [i, name] of [rank[0], rank[2]].entries()) {
@@ -210,7 +217,7 @@ test("a gap", { timeout: 120_000 }, async () => {
   assert.deepEqual(await numbers(), before, "the connections are those of before");
 });
 
-test("two are away for so long that they are lost, and come back", { timeout: 120_000 }, async () => {
+test("two are away for so long that they are lost, and come back", { timeout: 180_000 }, async () => {
   const before = await numbers();
   const [first, middle, last] = await byRank();
   const lost = [tabs[first], tabs[last]];
@@ -229,14 +236,14 @@ test("two are away for so long that they are lost, and come back", { timeout: 12
   for (const [i, made] of now.entries()) for (const [user, number] of Object.entries(made)) assert.ok(number > before[i][user], "the connections are new");
 });
 
-test("the gateway forgets everything", { timeout: 120_000 }, async () => {
+test("the gateway forgets everything", { timeout: 180_000 }, async () => {
   const before = await each(() => window.tab.room.member);
   await restart();
   await eventually("all are new members", async () => (await each(() => window.tab.room.member)).every((id) => !before.includes(id)));
   await hearEachOther();
 });
 
-test("somebody leaves", { timeout: 120_000 }, async () => {
+test("somebody leaves", { timeout: 180_000 }, async () => {
   const [first, , last] = await byRank();
   await tabs[last].evaluate(() => window.tab.end());
   assert.deepEqual(await tabs[last].evaluate(() => [...window.tab.peers.values()].map(({ connection }) => connection.signalingState)), ["closed", "closed"]);
