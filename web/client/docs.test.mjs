@@ -13,6 +13,9 @@ const given = `
   declare const adapter: { setJoinToken(token: string): void; setClientId(id: string): void };
   declare const memberId: string;
   declare const WS: unknown;
+  declare const gateway: import("@roompass/client").Gateway;
+  declare function mesh(room: import("@roompass/client").Room, meet: (member: import("@roompass/client").Member, connection: RTCPeerConnection, channel: RTCDataChannel) => void): () => void;
+  declare function show(member: import("@roompass/client").Member, stream: MediaStream): void;
   declare function fetchLogin(): Promise<string>;
   declare function fetchToken(): Promise<string>;
   declare function expiryOf(token: string): number;

@@ -9,8 +9,8 @@ export interface Outcome {
   said: Child[];
   /** Not all is as it was meant to be. */
   warn?: boolean;
-  /** Stays in the dialog until it is closed: what one has to know now. */
-  toKnow?: Child[];
+  /** Stays in the dialog until it is closed: what one has to know now, and what the dialog is called then. */
+  toKnow?: { title: Child[]; body: Child[] };
 }
 
 export interface Question {
@@ -48,7 +48,8 @@ export function ask({ title, body, does, danger, act, then }: Question): void {
       then();
       if (toKnow && dialog.open) {
         const close = el("button", { type: "button", class: "primary", onclick: () => dialog.close() }, "Close");
-        form.replaceChildren(...toKnow, el("div", { class: "row" }, close));
+        heading.replaceChildren(...toKnow.title);
+        form.replaceChildren(...toKnow.body, el("div", { class: "row" }, close));
         heading.focus();
       } else {
         dialog.close();

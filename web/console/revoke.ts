@@ -35,12 +35,15 @@ export function askRevoke({ user, room }: { user?: string; room?: string }, refr
       return {
         said: [foreign(made.user), " is out of ", ...place, ` until ${clock(made.until)}.`, toldLater(made)],
         warn: made.degraded,
-        toKnow: [
-          el("p", {}, foreign(made.user), " is out of ", ...place.map((p) => p instanceof Node ? p.cloneNode(true) : p), ", and kept out until ", el("b", {}, clock(made.until)), "."),
-          el("p", { class: "note" }, "A token that they were given may open the media server until ", el("b", { id: "exposure" }, clock(made.exposure_until)),
-            `, for ${span(made.exposure_until - gatewayNow())} more. Nobody tells the media server: if that is too long, put them out there too.`),
-          ...made.degraded ? [el("p", { class: "note" }, toldLater(made))] : [],
-        ],
+        toKnow: {
+          title: [foreign(made.user), " is revoked"],
+          body: [
+            el("p", {}, foreign(made.user), " is out of ", ...place.map((p) => p instanceof Node ? p.cloneNode(true) : p), ", and kept out until ", el("b", {}, clock(made.until)), "."),
+            el("p", { class: "note" }, "A token that they were given may open the media server until ", el("b", { id: "exposure" }, clock(made.exposure_until)),
+              `, for ${span(made.exposure_until - gatewayNow())} more. Nobody tells the media server: if that is too long, put them out there too.`),
+            ...made.degraded ? [el("p", { class: "note" }, toldLater(made))] : [],
+          ],
+        },
       };
     },
   });
