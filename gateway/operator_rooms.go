@@ -38,7 +38,7 @@ type watchedMember struct {
 	Changed *changedRight `json:"changed,omitempty"`
 }
 
-// changedRight is those rights that aren't as access says, and when the first of them is again.
+// changedRight is those rights that are as an operator decided, and when the first of these decisions ends.
 type changedRight struct {
 	KickUsers *bool `json:"kick_users,omitempty"`
 	JoinHub   *bool `json:"join_hub,omitempty"`
