@@ -29,7 +29,6 @@ const quiet = [
   /^Error during reconnect, retrying\.$/,
   /^(Type)?Error\b/, // and why
   /^WebSocket is already in CLOSING or CLOSED state\.$/,
-  /^Janus session was disposed\.$/,
   /^Janus still has previous session for this client\. Reconnecting in 10s\.$/,
   /^WebSocket connection to 'ws:[^']*\/janus[^']*' failed: /,
   /^Failed to load resource: net::ERR_/,
@@ -346,5 +345,6 @@ test("no token came to Janus that had less than the margin to live", async () =>
   const left = shown.map(({ token, at }) => decodeJwt(token).exp - at / 1000);
   assert.ok(Math.min(...left) > margin - 0.5, `one had ${Math.min(...left)} s`);
   assert.deepEqual(joins().filter((j) => j.refused && j.refused !== "Can't subscribe to a nonexistent publisher."), []);
-  assert.deepEqual(problems, []);
+  // The adapter looks after no promise of its own when it comes back.
+  assert.deepEqual(problems.filter((p) => !p.endsWith(": Janus session was disposed.")), []);
 });
