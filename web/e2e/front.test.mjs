@@ -29,7 +29,6 @@ const quiet = [
   /^Error during reconnect, retrying\.$/,
   /^(Type)?Error\b/, // and why
   /^WebSocket is already in CLOSING or CLOSED state\.$/,
-  /^Janus session was disposed\.$/,
   /^Janus still has previous session for this client\. Reconnecting in 10s\.$/,
   /^WebSocket connection to 'ws:[^']*\/janus[^']*' failed: /,
   /^Failed to load resource: net::ERR_/,
@@ -69,7 +68,7 @@ frontend public
   bind ${base}
   default_backend pods
 backend pods
-  balance roundrobin
+  balance leastconn
   option httpchk GET /readyz
   timeout check 2s
   default-server check inter 100ms fall 1 rise 1
@@ -142,8 +141,13 @@ async function enter(name, hasToken = true) {
 /** Waits until all who are there hear each other. */
 async function allHear() {
   const all = Object.values(people);
-  await Promise.all(all.flatMap((one) => all.filter((other) => other !== one)
-    .map((other) => eventually(`${one.name} hears ${other.name}`, () => hears(one.page, other.name), 60_000))));
+  for (const { name, page } of all) {
+    const deaf = new Set(all.map((other) => other.name).filter((other) => other !== name));
+    await eventually(`${name} hears everybody`, async () => {
+      for (const other of deaf) if (await hears(page, other)) deaf.delete(other);
+      return deaf.size === 0;
+    }, 90_000);
+  }
 }
 
 const isProbe = ({ user }) => user === "roompass-probe";
@@ -179,7 +183,7 @@ const operate = async (pod, method, path) => {
   return answer.status === 204 ? undefined : answer.json();
 };
 
-test("with one token each, or none, they meet on one server, whichever pod they come by", { timeout: 120_000 }, async () => {
+test("with one token each, or none, they meet on one server, whichever pod they come by", { timeout: 180_000 }, async () => {
   await enter("Ann");
   await enter("Bob");
   await enter("Dora", false);
@@ -193,7 +197,7 @@ test("with one token each, or none, they meet on one server, whichever pod they 
   }
 });
 
-test("Debian's Janus, before which the same front stands, echoes a call", { timeout: 120_000 }, async () => {
+test("Debian's Janus, before which the same front stands, echoes a call", { timeout: 180_000 }, async () => {
   const pod = await newPod("echo");
   pod.program = start(bin, ["serve", "--dev", "--pod-id", pod.name, "--listen", pod.listen, "--admin-listen", pod.operator,
     "--janus", servers[0].transport, "--janus-plugin", "janus.plugin.echotest", "--janus-optional"]);
@@ -247,7 +251,7 @@ test("Debian's Janus, before which the same front stands, echoes a call", { time
   assert.equal(await stop(pod.program), 0, pod.program.log);
 });
 
-test("after five lifetimes they hear a newcomer, who hears them", { timeout: 150_000 }, async () => {
+test("after five lifetimes they hear a newcomer, who hears them", { timeout: 180_000 }, async () => {
   const { Ann: ann, Bob: bob } = people;
   const { exp } = decodeJwt(bob.token);
   await eventually("five lifetimes have passed", () => Date.now() > (exp + 4 * ttl) * 1000, 60_000);
@@ -260,7 +264,7 @@ test("after five lifetimes they hear a newcomer, who hears them", { timeout: 150
   }
 });
 
-test("whose socket Janus cuts comes back, with the token that has long run out", { timeout: 120_000 }, async () => {
+test("whose socket Janus cuts comes back, with the token that has long run out", { timeout: 180_000 }, async () => {
   const { Ann: ann, Dora: dora } = people;
   const janus = await settle();
   for (const person of [ann, dora]) {
@@ -269,13 +273,13 @@ test("whose socket Janus cuts comes back, with the token that has long run out",
   }
 });
 
-test("whose network is cut comes back, before anybody knows that they were gone", { timeout: 120_000 }, async () => {
+test("whose network is cut comes back, before anybody knows that they were gone", { timeout: 180_000 }, async () => {
   const { Bob: bob } = people;
   await comeBack([bob], () => bob.cable.cut());
   assert.deepEqual(await closes(bob), [1006]);
 });
 
-test("all come back when the pods are restarted", { timeout: 120_000 }, async () => {
+test("all come back when the pods are restarted", { timeout: 180_000 }, async () => {
   const all = Object.values(people);
   await comeBack(all, async () => {
     for (const pod of pods) {
@@ -286,14 +290,14 @@ test("all come back when the pods are restarted", { timeout: 120_000 }, async ()
   for (const person of all) assert.ok((await closes(person)).includes(1012));
 });
 
-test("a server that is drained gives the room to the other", { timeout: 120_000 }, async () => {
+test("a server that is drained gives the room to the other", { timeout: 180_000 }, async () => {
   const before = await settle();
   const path = `janus/${encodeURIComponent(before.name)}/drain`;
   assert.notEqual(await comeBack(Object.values(people), () => operate(pods[0], "POST", path)), before);
   await operate(pods[1], "DELETE", path);
 });
 
-test("a server that dies does, too", { timeout: 120_000 }, async () => {
+test("a server that dies does, too", { timeout: 180_000 }, async () => {
   const before = await settle();
   assert.notEqual(await comeBack(Object.values(people), () => before.close("SIGKILL")), before);
   await before.start();
@@ -302,7 +306,7 @@ test("a server that dies does, too", { timeout: 120_000 }, async () => {
   }
 });
 
-test("who is kicked stays away, whoever did it", { timeout: 120_000 }, async () => {
+test("who is kicked stays away, whoever did it", { timeout: 180_000 }, async () => {
   const { Ann: ann, Bob: bob, Carl: carl, Dora: dora } = people;
   const janus = await settle();
   const member = async (name) => (await operate(pods[0], "GET", "rooms/lobby")).members.find((m) => m.data.user_id === name).id;
@@ -341,5 +345,6 @@ test("no token came to Janus that had less than the margin to live", async () =>
   const left = shown.map(({ token, at }) => decodeJwt(token).exp - at / 1000);
   assert.ok(Math.min(...left) > margin - 0.5, `one had ${Math.min(...left)} s`);
   assert.deepEqual(joins().filter((j) => j.refused && j.refused !== "Can't subscribe to a nonexistent publisher."), []);
-  assert.deepEqual(problems, []);
+  // The adapter looks after no promise of its own when it comes back.
+  assert.deepEqual(problems.filter((p) => !p.endsWith(": Janus session was disposed.")), []);
 });
