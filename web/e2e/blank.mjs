@@ -14,6 +14,10 @@ export const observe = ({ ahead = 0 }) => {
   };
   performance.now = () => monotonic() + window.slept;
 
+  const setTimeout = window.setTimeout.bind(window);
+  window.still = false; // no timer that is armed while it is true ever runs: what happens is owed to an event
+  window.setTimeout = (...given) => window.still ? 0 : setTimeout(...given);
+
   window.sockets = []; // each with its frames, in order: what the page sent has by: "page"
   window.story = []; // of the sockets: what happened to which, and how many were open just after
   const open = () => window.sockets.filter(({ readyState }) => readyState === PlainSocket.OPEN).length;
@@ -36,6 +40,7 @@ export const observe = ({ ahead = 0 }) => {
   for (const type of ["freeze", "resume", "visibilitychange"]) {
     document.addEventListener(type, () => window.lifecycle.push(type === "visibilitychange" ? document.visibilityState : type));
   }
+  for (const type of ["online", "offline"]) window.addEventListener(type, () => window.lifecycle.push(type));
   for (const type of ["pagehide", "pageshow"]) window.addEventListener(type, ({ persisted }) => window.lifecycle.push(`${type} ${persisted ? "kept" : "new"}`));
 };
 

@@ -2,8 +2,6 @@
 import { createRemoteJWKSet, jwtVerify } from "jose";
 import { sleep } from "./harness.mjs";
 
-const every = 150; // ms
-
 /** What is read in a page in one step: the newest token, and the time by the machine's clock, whatever the page's says. */
 const read = () => ({ token: window.room.token.token, at: window.trueNow() });
 
@@ -23,8 +21,8 @@ export class Freshness {
   /** What a page's token says; it rejects when that doesn't hold at the moment of reading. */
   async check(page) { return this.#verify(await page.evaluate(read)); }
 
-  /** Looks from now on. The watch that it returns counts, until it is stopped. */
-  watch(name, page) {
+  /** Looks from now on, every so many ms. The watch that it returns counts, until it is stopped. */
+  watch(name, page, every = 150) {
     const watch = { looks: 0, tokens: new Set(), since: Date.now(), until: Date.now(), on: true };
     watch.done = (async () => {
       while (watch.on) {
@@ -32,7 +30,7 @@ export class Freshness {
         const reading = await page.evaluate(read);
         // Where the machine had no time for as long as this, what was pushed may lie before a page that comes to
         // it only now. That says nothing of the gateway; the next look is as strict as ever.
-        const starved = reading.at - watch.until > 1000;
+        const starved = reading.at - watch.until > every + 1000;
         watch.until = reading.at;
         try {
           await this.#verify(reading);
