@@ -3,7 +3,7 @@ import { createRemoteJWKSet, jwtVerify } from "jose";
 import { sleep } from "./harness.mjs";
 
 /** What is read in a page in one step: the newest token, and the time by the machine's clock, whatever the page's says. */
-const read = () => ({ token: window.room.token.token, at: window.trueNow() });
+const read = () => ({ token: window.room.token.token, at: window.trueNow(), expiresAt: window.room.token.expiresAt, state: window.gateway.state });
 
 /** Verifies with no tolerance at all. */
 export class Freshness {
@@ -37,7 +37,7 @@ export class Freshness {
           watch.tokens.add(reading.token);
           watch.looks++;
         } catch (why) {
-          if (!starved) this.failures.push(`${name}: ${why.message}`);
+          if (!starved) this.failures.push(`${name}, ${reading.state}: ${why.message}, ${reading.at - reading.expiresAt} ms after it expired`);
         }
         await next;
       }

@@ -219,9 +219,10 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
   }
 
   #wake = (event: Event) => {
+    if ((event as PageTransitionEvent).persisted) return this.#move(); // a page that is kept has its sockets cut
     if (globalThis.document?.visibilityState === "hidden") return;
     if (this.#retry !== undefined) void this.#open();
-    else if ((event as PageTransitionEvent).persisted || this.#silent()) this.#distrust();
+    else if (this.#silent()) this.#distrust();
     else if (Date.now() >= this.#due) void this.#prove();
   };
 
