@@ -508,12 +508,16 @@ test("a page that is looked at again doesn't trust a socket on which nothing cam
     mock.timers.setTime(Date.now() + 1);
     tell(target, type);
     await settle();
+    tell(target, type);
+    await settle();
     assert.equal(FakeSocket.all.length, 2, type);
+    mock.timers.setTime(Date.now() + 300_001);
     tell(target, type);
     await settle();
     const [, stuck, socket, ...more] = FakeSocket.all;
     assert.deepEqual([stuck.readyState, more.length], [3, 0], "nor one that was never open");
     socket.open();
+    mock.timers.setTime(Date.now() + 300_001);
     tell(target, type);
     await settle();
     assert.equal(FakeSocket.all.length, 3, "this one is about to be welcome");

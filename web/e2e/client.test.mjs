@@ -157,7 +157,7 @@ describe("while the pods stay", { concurrency: 3, timeout: 180_000 }, () => {
     const hours = [0, 3, -3];
     const pages = await Promise.all(hours.map((n) => person(`${n} hours ahead`, `ahead${n}`, { ahead: n * 3_600_000 })));
     const off = await ask(pages, () => Math.round((Date.now() - window.trueNow()) / 3_600_000));
-    assert.deepEqual(off, hours);
+    assert.ok(off.every((n, i) => n === hours[i]), `they are ${off} hours ahead`); // 0 or -0
     const watches = pages.map((page, i) => freshness.watch(`${hours[i]} hours ahead`, page));
     const pushes = 11; // three lifetimes, and what there is in the fourth
     for (const page of pages) await until("so many were pushed", page, (pushes) => window.sockets[0].frames.filter(({ type }) => type === "token").length >= pushes, pushes);

@@ -301,6 +301,7 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
     if (this.#state === "closed") return;
     const socket = new (this.#options.WebSocket ?? WebSocket)(this.#url, ["roompass.v1"]);
     this.#next = socket;
+    this.#heard = Date.now(); // it is given as long
     socket.onopen = () => {
       const resume = this.#secret ? this.#resume() : undefined;
       this.#held = [];
