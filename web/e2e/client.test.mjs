@@ -139,8 +139,9 @@ const speak = (page) => page.evaluate(() => Promise.all([0, 1, 2].map((n) => win
 async function isBack({ sleeper, awake }) {
   await until("it is welcome", sleeper, () => window.sockets.length > 1 && window.sockets.at(-1).frames.some(({ type }) => type === "welcome"));
   await freshness.check(sleeper);
-  const [, back, ...more] = await wire(sleeper);
-  assert.deepEqual(more, [], "one socket was enough");
+  // One that was never open has no frames: on a busy machine the balancer may take a pod for dead.
+  const [, back, ...more] = (await wire(sleeper)).filter(({ frames }) => frames.length > 0);
+  assert.equal(more.length, 0, `one socket was enough: ${await story(sleeper)}; ${await sleeper.evaluate(() => window.lifecycle)}`);
   assert.deepEqual(back.sent, ["auth"]);
   assert.deepEqual(back.frames.slice(0, 2).map(({ by, type }) => `${by}: ${type}`), ["page: auth", "gateway: welcome"]);
   assert.ok(resumption(back).token, "the token came in the welcome");
@@ -160,7 +161,7 @@ describe("while the pods stay", { concurrency: 3, timeout: 180_000 }, () => {
     for (const page of pages) await until("so many were pushed", page, (pushes) => window.sockets[0].frames.filter(({ type }) => type === "token").length >= pushes, pushes);
     for (const page of pages) {
       const [socket, ...others] = await wire(page);
-      assert.deepEqual(others, []);
+      assert.equal(others.length, 0);
       assert.deepEqual(socket.sent, ["auth", "join"]);
       const issued = socket.frames.filter(({ type }) => type === "token").map(({ issued_at }) => issued_at);
       const spans = issued.slice(1).map((at, i) => at - issued[i]);
