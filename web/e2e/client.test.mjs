@@ -158,7 +158,10 @@ describe("while the pods stay", { concurrency: 3, timeout: 180_000 }, () => {
     assert.ok(off.every((n, i) => n === hours[i]), `they are ${off} hours ahead`); // 0 or -0
     const watches = pages.map((page, i) => freshness.watch(`${hours[i]} hours ahead`, page));
     const pushes = 11; // three lifetimes, and what there is in the fourth
-    for (const page of pages) await until("so many were pushed", page, (pushes) => window.sockets[0].frames.filter(({ type }) => type === "token").length >= pushes, pushes);
+    for (const page of pages) {
+      const count = () => page.evaluate(() => window.sockets[0].frames.filter(({ type }) => type === "token").length);
+      await eventually("so many were pushed", async () => await count() >= pushes, 60_000);
+    }
     for (const page of pages) {
       const [socket, ...others] = await wire(page);
       assert.equal(others.length, 0);
