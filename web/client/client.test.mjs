@@ -461,10 +461,8 @@ test("a page that slept until the session was over comes back by another one, wi
   const room = await entered(gateway);
   mock.timers.setTime(Date.now() + 20 * hours);
   tell(document, "visibilitychange");
-  await settle();
-  newest().lost(); // that socket was long dead
   const socket = await next();
-  assert.equal(socket.sent[0].credential, "c3");
+  assert.equal(socket.sent[0].credential, "c2");
   socket.bring(welcome({ session: "T", session_expires_in: 12 * hours }));
   socket.bring({ type: "joined", id: socket.last("join").id, room: "r", member: "me2", members: [member("me2")], cursor: "g.1", token: token(3) });
   await settle();
@@ -494,6 +492,69 @@ test("visibilitychange and pageshow end the wait for the next socket; one that i
     await settle();
     assert.equal(FakeSocket.all.length, 2, "closed is closed");
   }
+});
+
+test("a page that is looked at again doesn't trust a socket on which nothing came for as long as a token lives", async (t) => {
+  const { window, document, tell } = page(t);
+  for (const [target, type] of [[document, "visibilitychange"], [window, "pageshow"]]) {
+    FakeSocket.all = [];
+    const gateway = await opened();
+    await entered(gateway);
+    const old = newest();
+    mock.timers.setTime(Date.now() + 300_000); // no close came: it was all asleep
+    tell(target, type);
+    await settle();
+    assert.equal(FakeSocket.all.length, 1, "a push may be that late");
+    mock.timers.setTime(Date.now() + 1);
+    tell(target, type);
+    await settle();
+    tell(target, type);
+    await settle();
+    assert.equal(FakeSocket.all.length, 2, type);
+    mock.timers.setTime(Date.now() + 300_001);
+    tell(target, type);
+    await settle();
+    const [, stuck, socket, ...more] = FakeSocket.all;
+    assert.deepEqual([stuck.readyState, more.length], [3, 0], "nor one that was never open");
+    socket.open();
+    mock.timers.setTime(Date.now() + 300_001);
+    tell(target, type);
+    await settle();
+    assert.equal(FakeSocket.all.length, 3, "this one is about to be welcome");
+    socket.bring(welcome({ resumed: true }));
+    assert.equal(old.closedWith, 1000);
+    assert.equal(gateway.state, "connected");
+    gateway.close();
+  }
+});
+
+test("a page that the browser had kept comes back by another socket at once, before it is told that the old one is gone", async (t) => {
+  const { window, tell } = page(t);
+  const gateway = await opened();
+  const [old] = FakeSocket.all;
+  tell(window, "pagehide", { persisted: true });
+  tell(window, "pageshow", { persisted: true });
+  await settle();
+  assert.equal(FakeSocket.all.length, 2);
+  old.lost();
+  newest().open();
+  newest().bring(welcome({ resumed: true }));
+  assert.equal(gateway.state, "connected");
+  assert.equal(FakeSocket.all.length, 2);
+  gateway.close();
+});
+
+test("resumed by ourselves on a socket whose welcome was lost, the old one's 4409 is no end", async () => {
+  const gateway = await opened();
+  const [old] = FakeSocket.all;
+  old.bring({ type: "draining", reconnect_in: 0 });
+  (await next()).lost();
+  old.lost(4409);
+  assert.equal(gateway.state, "reconnecting");
+  const socket = await next();
+  socket.bring(welcome({ resumed: true }));
+  socket.lost(4409);
+  assert.equal(gateway.state, "closed", "this was somebody else");
 });
 
 test("online: another socket is tried at once beside the one that may be dead; pagehide says goodbye, unless the page is kept", async (t) => {

@@ -2,74 +2,23 @@
 // two hundred more clients they are one. They are restarted one after the other, one is killed,
 // and Redis is emptied, and nobody sees anything of it.
 import assert from "node:assert/strict";
-import { mkdtempSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { bin, channelsOpen, eventually, freePort, inRoom, isReady, launch, openTab, problems, sleep, start, stop } from "./harness.mjs";
+import { Cluster } from "./cluster.mjs";
+import { channelsOpen, eventually, inRoom, launch, openTab, problems, sleep } from "./harness.mjs";
 
 const clients = 200, perRoom = 10;
-const dir = mkdtempSync(join(tmpdir(), "roompass-"));
-const pods = [];
-let redis, balancer, browser, base, redisPort;
-
-const cli = async (...args) => {
-  const program = start("redis-cli", ["-p", redisPort, ...args]);
-  await new Promise((resolve) => program.on("close", resolve));
-  return program.log.trim();
-};
-
-async function startPod(pod) {
-  pod.program = start(bin, ["serve", "--dev", "--key", join(dir, "key.pem"), "--redis", `redis://127.0.0.1:${redisPort}`,
-    "--pod-id", pod.name, "--listen", pod.listen, "--admin-listen", pod.operator,
-    "--token-ttl", "12s", "--token-refresh", "8s", "--drain", "3s", "--max-unauthenticated", "1000"]);
-  await eventually(`${pod.name} is ready`, () => isReady(`http://${pod.operator}`));
-}
-
-/** A counter of a pod; 0 where it isn't there. */
-async function metric(pod, name) {
-  const text = await (await fetch(`http://${pod.operator}/metrics`)).text();
-  return Number(new RegExp(`^${name} (\\S+)$`, "m").exec(text)?.[1] ?? 0);
-}
+const cluster = new Cluster();
+const { pods } = cluster;
+let browser;
 
 before(async () => {
-  redisPort = await freePort();
-  redis = start("redis-server", ["--port", redisPort, "--bind", "127.0.0.1", "--save", "", "--dir", dir]);
-  await eventually("Redis answers", async () => await cli("ping") === "PONG");
-  assert.equal(await stop(start(bin, ["keygen", "--out", dir]), 0) ?? 0, 0);
-  for (let i = 0; i < 3; i++) {
-    const pod = { name: `pod${i}`, listen: `127.0.0.1:${await freePort()}`, operator: `127.0.0.1:${await freePort()}` };
-    pods.push(pod);
-    await startPod(pod);
-  }
-  const port = await freePort();
-  base = `http://127.0.0.1:${port}`;
-  writeFileSync(join(dir, "haproxy.cfg"), `
-defaults
-  mode http
-  timeout connect 1s
-  timeout client 60s
-  timeout server 60s
-  timeout tunnel 1h
-  option redispatch 1
-  retries 3
-frontend public
-  bind 127.0.0.1:${port}
-  default_backend pods
-backend pods
-  balance roundrobin
-  option httpchk GET /readyz
-  default-server check inter 100ms fall 1 rise 1
-${pods.map(({ name, listen, operator }) => `  server ${name} ${listen} port ${operator.split(":")[1]}`).join("\n")}
-`);
-  balancer = start("haproxy", ["-f", join(dir, "haproxy.cfg"), "-db"]);
-  await eventually("the balancer answers", () => fetch(`${base}/client.js`).then((r) => r.ok, () => false));
+  await cluster.start(3, ["--token-ttl", "12s", "--token-refresh", "8s", "--drain", "3s", "--max-unauthenticated", "1000"]);
   browser = await launch();
 });
 
 after(async () => {
   await browser?.close();
-  for (const program of [balancer, ...pods.map((pod) => pod.program), redis]) await stop(program, "SIGKILL");
+  await cluster.stop();
 });
 
 /** Makes the two hundred, in rooms of ten, each of whom counts aloud and notes what it hears. */
@@ -145,8 +94,8 @@ async function end(page) {
 test("three pods are one to two tabs and two hundred clients, whatever happens to them", { timeout: 300_000 }, async () => {
   // A browser says so on the console when a pod is killed under its socket.
   const quiet = [/WebSocket connection to/];
-  const ann = await openTab(browser, base, "Ann", { quiet });
-  const bob = await openTab(browser, base, "Bob", { quiet });
+  const ann = await openTab(browser, cluster.base, "Ann", { quiet });
+  const bob = await openTab(browser, cluster.base, "Bob", { quiet });
   await channelsOpen(ann, bob);
   for (const page of [ann, bob]) {
     await inRoom(page, () => {
@@ -161,10 +110,10 @@ test("three pods are one to two tabs and two hundred clients, whatever happens t
   }
   const page = await (await browser.newContext()).newPage();
   page.on("pageerror", (why) => problems.push(`the crowd: ${why.message}`));
-  await page.goto(`${base}/?room=none`);
+  await page.goto(`${cluster.base}/?room=none`);
   await crowd(page);
   await eventually("all see all", () => page.evaluate(() => window.crowd.all.every(({ room }) => room.members.length === 10)));
-  const shares = await Promise.all(pods.map((pod) => metric(pod, "roompass_connections")));
+  const shares = await Promise.all(pods.map((pod) => pod.metric("roompass_connections")));
   assert.ok(shares.every((n) => n > 50), `the pods have ${shares} sockets`);
   await begin(page);
   let n = 0;
@@ -180,30 +129,30 @@ test("three pods are one to two tabs and two hundred clients, whatever happens t
 
   // A rolling restart.
   for (const pod of pods) {
-    assert.equal(await metric(pod, "roompass_token_lapses_total"), 0);
-    assert.equal(await stop(pod.program), 0, pod.program.log);
+    assert.equal(await pod.metric("roompass_token_lapses_total"), 0);
+    assert.equal(await pod.stop(), 0, pod.program.log);
     await speak();
-    await startPod(pod);
+    await pod.start();
     await sleep(500);
   }
   assert.deepEqual([...unsure], [], "a rolling restart loses nothing");
   // One is killed, and comes back.
   await sleep(2000);
-  await stop(pods[0].program, "SIGKILL");
+  await pods[0].stop("SIGKILL");
   await speak();
   await sleep(1000);
-  await startPod(pods[0]); // it waits for its own lease to run out
+  await pods[0].start(); // it waits for its own lease to run out
   await speak();
   // Redis forgets everything. Who is without a socket then is told of a gap, so all are back first.
   await eventually("all are back", () => page.evaluate(() => window.crowd.all.every(({ gateway }) => gateway.state === "connected")), 60_000);
-  await cli("flushall");
+  await cluster.cli("flushall");
   await sleep(3000);
   await speak();
 
   const { wrong, heard, said } = await end(page);
   assert.deepEqual(wrong.slice(0, 20), []);
   assert.ok(heard > said * 8, `${heard} were heard of ${said}`);
-  const moved = await Promise.all(pods.map((pod) => metric(pod, "roompass_members_taken_over_total")));
+  const moved = await Promise.all(pods.map((pod) => pod.metric("roompass_members_taken_over_total")));
   assert.ok(moved.reduce((sum, n) => sum + n) > clients / 4, `only ${moved} members moved`);
   for (const tab of [ann, bob]) assert.deepEqual(await inRoom(tab, () => window.seen), []);
   const words = await inRoom(bob, () => window.words);
@@ -211,6 +160,6 @@ test("three pods are one to two tabs and two hundred clients, whatever happens t
   assert.ok(words.every((n, i) => !i || n > words[i - 1]), `Bob heard ${words}`);
   await inRoom(bob, () => window.roompass.mesh.send("still here"));
   await ann.waitForFunction(() => window.roompass.mesh.received.some(({ text }) => text === "still here"));
-  for (const pod of pods) assert.equal(await metric(pod, "roompass_token_lapses_total"), 0, pod.name);
+  for (const pod of pods) assert.equal(await pod.metric("roompass_token_lapses_total"), 0, pod.name);
   assert.deepEqual(problems, []);
 });

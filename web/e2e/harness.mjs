@@ -10,7 +10,7 @@ import { chromium } from "playwright-core";
 
 export const bin = process.env.ROOMPASS_BIN;
 export const out = process.env.OUT ?? join(import.meta.dirname, "out");
-const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+export const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 assert.ok(bin && existsSync(bin), "set ROOMPASS_BIN to the built binary: make build makes bin/roompass");
 assert.ok(existsSync(executablePath), "Chromium is missing: apt-get install chromium, or set CHROMIUM to yours");
 mkdirSync(out, { recursive: true });
@@ -59,12 +59,11 @@ export async function stop(program, signal = "SIGTERM") {
 
 export const isReady = (admin) => fetch(`${admin}/readyz`).then((r) => r.ok, () => false);
 
+// Host candidates as addresses: as mDNS names they would need multicast, which a container may not have.
+export const flags = ["--disable-features=WebRtcHideLocalIpsWithMdns", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+
 /** Starts Chromium, with more arguments where they are given. */
-export const launch = (...args) => chromium.launch({
-  executablePath,
-  // Host candidates as addresses: as mDNS names they would need multicast, which a container may not have.
-  args: ["--disable-features=WebRtcHideLocalIpsWithMdns", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", ...args],
-});
+export const launch = (...args) => chromium.launch({ executablePath, args: [...flags, ...args] });
 
 /** Notes what a page complains of, but for what is quiet. */
 export function watch(page, name, quiet = []) {

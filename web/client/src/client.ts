@@ -119,6 +119,7 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
   #current?: WebSocket; // welcomed: messages go here
   #next?: WebSocket; // on its way to be
   #opening = false;
+  #asked = false; // for the session, on a socket that has brought no welcome yet
   #held?: Wire[]; // what the old socket brought after the new one had asked for it too
   #outbox: Request[] = [];
   #pending = new Map<number, Request>();
@@ -128,7 +129,8 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
   #retry?: ReturnType<typeof setTimeout>;
   #pacer?: ReturnType<typeof setTimeout>;
   #prover?: ReturnType<typeof setTimeout>;
-  #due = Infinity; // when to prove anew who you are: by Date.now(), which goes on in sleep
+  #heard = Infinity; // when the newest message came: by Date.now(), which goes on in sleep, as all of these
+  #due = Infinity; // when to prove anew who you are
   #ends = Infinity; // when the session does
   #rate = 24;
   #burst = 48;
@@ -142,7 +144,7 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
     this.#options = options;
     // Back from sleep, offline or the back-forward cache: don't wait for a
     // timer that was asleep too, and don't trust the old socket.
-    globalThis.addEventListener?.("online", this.#move);
+    globalThis.addEventListener?.("online", this.#distrust);
     globalThis.addEventListener?.("pageshow", this.#wake);
     globalThis.addEventListener?.("pagehide", this.#gone);
     globalThis.document?.addEventListener("visibilitychange", this.#wake);
@@ -216,15 +218,32 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
     emit(this, "state", { state, ...detail });
   }
 
-  #wake = () => {
+  #wake = (event: Event) => {
+    if ((event as PageTransitionEvent).persisted) return this.#move(); // a page that is kept has its sockets cut
     if (globalThis.document?.visibilityState === "hidden") return;
     if (this.#retry !== undefined) void this.#open();
+    else if (this.#silent()) this.#distrust();
     else if (Date.now() >= this.#due) void this.#prove();
   };
+
+  /** Nothing came for as long as a token lives, though the next one comes sooner: the socket is dead, and doesn't know. */
+  #silent() {
+    for (const { token } of this.#rooms.values()) if (token && Date.now() - this.#heard > token.expiresIn) return true;
+  }
 
   /** The page is left for good, so nobody will resume: don't keep the others waiting for it. */
   #gone = (event: Event) => {
     if (!(event as PageTransitionEvent).persisted) this.close();
+  };
+
+  /** Trusts neither the socket that there is, nor one that began to be opened on a network of before. */
+  #distrust = () => {
+    const stuck = this.#next;
+    if (stuck?.readyState === 0) {
+      this.#next = undefined;
+      stuck.close();
+    }
+    this.#move();
   };
 
   /** Opens the next socket first, and resumes on it; the old one is closed by the gateway then. */
@@ -282,9 +301,11 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
     if (this.#state === "closed") return;
     const socket = new (this.#options.WebSocket ?? WebSocket)(this.#url, ["roompass.v1"]);
     this.#next = socket;
+    this.#heard = Date.now(); // it is given as long
     socket.onopen = () => {
       const resume = this.#secret ? this.#resume() : undefined;
       this.#held = [];
+      this.#asked = true;
       socket.send(JSON.stringify({ type: "auth", credential, resume }));
     };
     socket.onmessage = ({ data }) => this.#receive(socket, JSON.parse(data));
@@ -303,6 +324,7 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
   }
 
   #receive(socket: WebSocket, message: Wire) {
+    this.#heard = Date.now();
     if (message.id !== undefined) return this.#reply(message);
     if (message.type === "welcome") return this.#welcome(socket, message);
     if (message.type === "draining") {
@@ -326,6 +348,7 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
     this.#current = socket;
     this.#next = undefined;
     this.#held = undefined;
+    this.#asked = false;
     this.#attempts = this.#refusals = 0;
     this.#session = message.session;
     this.#secret = message.secret;
@@ -370,7 +393,9 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
     }
     if (this.#state === "closed") return;
     const anew = code === 4401 && typeof this.#options.credential === "function" && this.#refusals++ === 0;
-    if (!anew && (never.has(code) || code === 4401)) {
+    // It may be that we resumed it ourselves, and the welcome was lost with that socket.
+    const ours = code === 4409 && this.#asked;
+    if (!anew && !ours && (never.has(code) || code === 4401)) {
       if (wasNext && this.#current) return;
       this.#end(code, reason);
       return;
@@ -391,7 +416,7 @@ export class Gateway extends (EventTarget as { new (): Emitter<GatewayEventMap> 
     clearTimeout(this.#retry);
     clearTimeout(this.#pacer);
     clearTimeout(this.#prover);
-    globalThis.removeEventListener?.("online", this.#move);
+    globalThis.removeEventListener?.("online", this.#distrust);
     globalThis.removeEventListener?.("pageshow", this.#wake);
     globalThis.removeEventListener?.("pagehide", this.#gone);
     globalThis.document?.removeEventListener("visibilitychange", this.#wake);
