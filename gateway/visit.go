@@ -284,7 +284,7 @@ func (v *visit) End(goodbye bool) {
 	if v.conn == nil {
 		return
 	}
-	var why error = io.EOF
+	why := io.EOF
 	if goodbye || v.conn.who().person.User == "" {
 		why = websocket.CloseError{Code: websocket.StatusNormalClosure}
 	}

@@ -212,7 +212,7 @@ func (s *server) keepsFromReady(some bool) error {
 	if s.wasFit || some && s.state == StateDown {
 		return nil
 	}
-	return fmt.Errorf("Janus at %s: %s", s.name, s.why)
+	return fmt.Errorf("the Janus at %s: %s", s.name, s.why)
 }
 
 func (s *server) status() Status {
