@@ -19,6 +19,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
 
+	"github.com/roompass/roompass/gateway/janus"
 	"github.com/roompass/roompass/gateway/policy"
 	"github.com/roompass/roompass/rooms"
 )
@@ -199,13 +200,15 @@ func TestDescriptionIsWhatIsAnswered(t *testing.T) {
 		t.Fatal(err)
 	}
 	var store *unsteady
-	inBubble(t, withUnsteady(&store), func(t *testing.T, p *pod) {
+	withServers(t, 2, func(_ *theatre, c *Config) { withUnsteady(&store)(c) }, func(t *testing.T, h *theatre) {
+		p := h.pod
 		p.server.rules = untold{p.server.rules, store}
 		ann, _ := p.enter("ann")
 		ann.ask("join", message{"room": "r", "data": message{"name": "Ann"}})
 		anonymous, _ := p.enter("")
 		member := anonymous.ask("join", message{"room": "r"}).str("member")
 		const room, kick, signal, drain = "/v1/rooms/r", "/v1/rooms/r/members/", "/v1/rooms/r/signal", "/v1/pods/test/drain"
+		const janus, otherJanus, noJanus = "/v1/janus/janus0.test/drain", "/v1/janus/janus1.test/drain", "/v1/janus/none/drain"
 		eve := policy.Rule{Kind: policy.Revoked, User: "eve"}.ID()
 		for _, is := range []struct {
 			method, path, body string
@@ -223,6 +226,8 @@ func TestDescriptionIsWhatIsAnswered(t *testing.T) {
 			{"GET", "/v1/revocations", "", 200}, {"GET", "/v1/revocations?limit=x", "", 400}, {"GET", "/v1/pods", "", 200},
 			{"POST", drain, "", 200}, {"POST", "/v1/pods/other/drain", "", 409}, {"POST", "/v1/pods/none/drain", "", 404},
 			{"DELETE", drain, "", 204}, {"DELETE", drain, "", 404}, {"DELETE", "/v1/pods/none/drain", "", 404},
+			{"GET", "/v1/janus", "", 200}, {"POST", janus, "", 200}, {"POST", otherJanus, "", 409}, {"POST", noJanus, "", 404},
+			{"DELETE", janus, "", 204}, {"DELETE", janus, "", 404}, {"DELETE", noJanus, "", 404},
 			{"GET", "/console", "", 200},
 			{"DELETE", "/v1/revocations/" + eve, "", 204}, {"DELETE", "/v1/revocations/" + eve, "", 404},
 			{"DELETE", kick + member, "", 204}, {"DELETE", kick + member, "", 404}, {"DELETE", "/v1/rooms/%00/members/x", "", 400},
@@ -240,6 +245,7 @@ func TestDescriptionIsWhatIsAnswered(t *testing.T) {
 			{"GET", "/v1/revocations", "", true}, {"POST", "/v1/revocations", `{"user":"eve","for":1000}`, true},
 			{"DELETE", "/v1/revocations/" + eve, "", true}, {"GET", "/v1/pods", "", true},
 			{"POST", drain, "", false}, {"DELETE", drain, "", false},
+			{"GET", "/v1/janus", "", true}, {"POST", janus, "", true}, {"DELETE", janus, "", true},
 		}
 		evil := func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") }
 		for _, path := range []string{"/metrics", "/openapi.yaml"} {
@@ -253,8 +259,10 @@ func TestDescriptionIsWhatIsAnswered(t *testing.T) {
 		p.revoke(`{"user":"eve","for":"12h"}`)
 		store.deaf.Store(true)
 		for _, method := range []string{"POST", "DELETE"} {
-			if code, answer, _ := p.operate(method, drain, ""); code != 200 || answer["degraded"] != true {
-				t.Errorf("%s of a drain that nobody is told of: %d %v", method, code, answer)
+			for _, path := range []string{drain, janus} {
+				if code, answer, _ := p.operate(method, path, ""); code != 200 || answer["degraded"] != true {
+					t.Errorf("%s of a drain that nobody is told of: %s: %d %v", method, path, code, answer)
+				}
 			}
 		}
 		store.out.Store(true)
@@ -309,7 +317,7 @@ func TestDescriptionHasAllOperations(t *testing.T) {
 		}
 	}
 	served := map[string]bool{}
-	for _, op := range (&Server{rooms: &rooms.Memory{}}).operations() {
+	for _, op := range (&Server{rooms: &rooms.Memory{}, janus: &janus.Front{}}).operations() {
 		served[op.pattern] = true
 	}
 	if !maps.Equal(described, served) {
