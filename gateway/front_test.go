@@ -500,9 +500,10 @@ func TestWhatNeedsNoChangeIsForwardedAsItCame(t *testing.T) {
 		a := h.attach()
 		sdp := strings.Repeat("a=candidate\\r\\n", 50_000)
 		for _, text := range []string{
-			`{ "janus" : "trickle", "session_id": 1, "handle_id":2 , "transaction":"a","candidate":{"candidate":"x","sdpMLineIndex":0}}`,
-			`{"janus":"message","transaction":"b","session_id":1,"handle_id":2,"body":{ },"jsep":{"type":"offer","sdp":"` + sdp + `"}}`,
+			`{ "janus" : "trickle", "session_id": SESSION, "handle_id":HANDLE , "transaction":"a","candidate":{"candidate":"x","sdpMLineIndex":0}}`,
+			`{"janus":"message","transaction":"b","session_id":SESSION,"handle_id":HANDLE,"body":{ },"jsep":{"type":"offer","sdp":"` + sdp + `"}}`,
 		} {
+			text = strings.NewReplacer("SESSION", fmt.Sprint(a.session), "HANDLE", fmt.Sprint(a.handle)).Replace(text)
 			a.write(text)
 			time.Sleep(time.Second)
 			seen := h.janus.Seen()

@@ -260,6 +260,7 @@ test("rights are taken, and given back", { timeout: 180_000 }, async () => {
   assert.equal(await kickAnn(), "ok");
   await sees(ann, "removed kicked");
   assert.equal(await enter(ann), "in");
+  for (const visitor of [ben, cat]) await sees(visitor, "joined ann");
 });
 
 test("a pod is drained, the last one isn't, and it is taken back", { timeout: 180_000 }, async () => {
