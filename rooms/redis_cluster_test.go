@@ -130,12 +130,14 @@ func TestPodOfTwoLives(t *testing.T) {
 	proxy := redistest.Through(s)
 	cfg := rooms.RedisConfig{Pod: "same", Lease: 2 * time.Second}
 	first := startPodWith(t, cfg, proxy.URL())
+	status := func() json.RawMessage { return json.RawMessage(`2`) } // of both: either may be born last
+	first.Report(status)
 	if _, _, err := first.Join(t.Context(), hall, rooms.Member{ID: "a"}, newEars()); err != nil {
 		t.Fatal(err)
 	}
 	proxy.Freeze()
 	second := startPodWith(t, cfg, s.URL()) // it waits for the lease
-	second.Report(func() json.RawMessage { return json.RawMessage(`2`) })
+	second.Report(status)
 	cfg.Pod = "watcher"
 	watcher := startPodWith(t, cfg, s.URL())
 	for range 3 { // while the first one is lost, reaped, and back
