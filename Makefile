@@ -51,7 +51,7 @@ test-web: web/node_modules/.package-lock.json
 	cd web && node --test client/*.test.mjs
 
 test-e2e: build build-demo web/node_modules/.package-lock.json web/e2e/node_modules/.package-lock.json
-	cd web/e2e && ROOMPASS_BIN='$(BIN)' ROOMPASS_DEMO_BIN='$(DEMO)' OUT='$(OUT)' node --test --test-concurrency=1 *.test.mjs
+	cd web/e2e && ROOMPASS_BIN='$(BIN)' ROOMPASS_DEMO_BIN='$(DEMO)' OUT='$(OUT)' node --test --test-concurrency=2 *.test.mjs
 
 # npm writes this file when it has installed what the lock file says.
 %/node_modules/.package-lock.json: %/package-lock.json
