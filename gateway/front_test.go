@@ -569,6 +569,29 @@ func TestJanusClientsMoveAwayFromAPodThatDrains(t *testing.T) {
 	})
 }
 
+// Nobody could tell that it is them who come back: their user_id would be taken.
+func TestAnAnonymousAdapterDoesNotLinger(t *testing.T) {
+	for name, end := range map[string]func(*theatre, *adapter){
+		"its socket is cut":     func(_ *theatre, a *adapter) { _ = a.ws.CloseNow() },
+		"Janus is cut":          func(h *theatre, _ *adapter) { h.janus.Cut() },
+		"the pod is going away": func(h *theatre, _ *adapter) { h.server.Drain(h.t.Context(), 0) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			withJanus(t, nil, func(t *testing.T, h *theatre) {
+				a := h.attach()
+				if m := a.join("r", "A", ""); !succeeded(m) {
+					t.Fatal(m)
+				}
+				end(h, a)
+				time.Sleep(time.Second)
+				if room, err := h.server.rooms.Snapshot(h.t.Context(), "r"); err == nil {
+					t.Errorf("in the room are %v", room.Members)
+				}
+			})
+		})
+	}
+}
+
 func TestNoJanusNoFront(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, p *pod) {
 		if code, _, _ := get(p.server.Public(), request200("/janus")); code != http.StatusNotFound {

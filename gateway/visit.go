@@ -284,11 +284,16 @@ func (v *visit) End(goodbye bool) {
 	if v.conn == nil {
 		return
 	}
-	why := io.EOF
-	if goodbye || v.conn.who().person.User == "" {
-		why = websocket.CloseError{Code: websocket.StatusNormalClosure}
+	if v.conn.who().person.User == "" {
+		v.conn.mu.Lock()
+		v.conn.over = true
+		v.conn.mu.Unlock()
 	}
-	v.conn.finish(why)
+	if goodbye {
+		v.conn.finish(websocket.CloseError{Code: websocket.StatusNormalClosure})
+	} else {
+		v.conn.finish(io.EOF)
+	}
 	v.server.running.Done()
 }
 
