@@ -84,7 +84,10 @@ func (s *Server) drainJanus(ctx context.Context, r *http.Request, a *act) (any, 
 	if err != nil {
 		return nil, err
 	}
-	takes := func(is janus.Status) bool { return is.State == janus.StateReady && is.Server != name }
+	drained := s.drainedServers()
+	takes := func(is janus.Status) bool {
+		return is.State == janus.StateReady && is.Server != name && !slices.Contains(drained, is.Server)
+	}
 	if !slices.ContainsFunc(s.janus.Servers(), takes) {
 		return nil, &requestError{codeLastServer, "no other media server is ready: the rooms would have nowhere to go"}
 	}

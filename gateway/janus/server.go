@@ -78,18 +78,21 @@ func (s *server) dial(ctx context.Context) (*websocket.Conn, error) {
 	return ws, nil
 }
 
-// How long a server that isn't fit is left alone: twice as long each time.
+// How long a server that isn't fit is left alone: not for long while somebody who comes
+// may wait for it, and then twice as long each time.
 const (
 	firstRetry   = 100 * time.Millisecond
+	soonRetries  = int(2 * patience / firstRetry)
 	longestRetry = 5 * time.Second
 )
 
 // watch knows how the server is, until ctx ends.
 func (s *server) watch(ctx context.Context) {
-	for wait := firstRetry; ctx.Err() == nil; {
+	wait := firstRetry
+	for tries := 0; ctx.Err() == nil; tries++ {
 		c, keyID, err := s.open(ctx)
 		if err == nil {
-			wait = firstRetry
+			tries, wait = 0, firstRetry
 			s.is(StateReady, "", keyID, c)
 			c.hold(ctx, keyID)
 			c.close()
@@ -108,7 +111,9 @@ func (s *server) watch(ctx context.Context) {
 		case <-ctx.Done():
 		case <-time.After(wait/2 + rand.N(wait/2)):
 		}
-		wait = min(2*wait, longestRetry)
+		if tries > soonRetries {
+			wait = min(2*wait, longestRetry)
+		}
 	}
 	s.is(StateUnknown, "this pod ends", "", nil)
 }
