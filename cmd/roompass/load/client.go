@@ -62,6 +62,7 @@ type heard struct {
 		Room    string            `json:"room"`
 		Members []json.RawMessage `json:"members"`
 		Cursor  string            `json:"cursor"`
+		Missed  []heard           `json:"missed"`
 		Token   *struct {
 			Token string `json:"token"`
 		} `json:"token"`
@@ -190,11 +191,9 @@ func (c *client) hear(conn *websocket.Conn, text []byte, due, lost time.Time, in
 	if err := json.Unmarshal(text, &m); err != nil {
 		return fmt.Errorf("a frame that isn't a message: %w", err)
 	}
-	c.mu.Lock()
 	if m.Cursor != "" {
-		c.cursor = m.Cursor
+		c.follow(m.Cursor)
 	}
-	c.mu.Unlock()
 	switch m.Type {
 	case "welcome":
 		return c.welcomed(conn, m, lost, in)
@@ -210,24 +209,14 @@ func (c *client) hear(conn *websocket.Conn, text []byte, due, lost time.Time, in
 		}
 		_ = json.Unmarshal(m.Token, &inside)
 		c.take(inside.Token, false)
-	case "member_joined":
-		c.mu.Lock()
-		c.others++
-		c.mu.Unlock()
-	case "member_left":
-		c.mu.Lock()
-		c.others--
-		c.mu.Unlock()
+	case "member_joined", "member_left":
+		c.counted(m.Type)
 	case "token":
 		var jwt string
 		_ = json.Unmarshal(m.Token, &jwt)
 		c.take(jwt, true)
 	case "signal":
-		if m.Data != nil {
-			c.run.latency.record(time.Since(c.run.began) - time.Duration(m.Data.At))
-			c.run.received.Add(1)
-			c.run.now().Received.Add(1)
-		}
+		c.signaled(m)
 	case "draining":
 		// The browser's client opens its next socket first; here it is the time that counts.
 		wait := time.Duration(m.Wait) * time.Millisecond
@@ -255,7 +244,22 @@ func (c *client) welcomed(conn *websocket.Conn, m heard, lost time.Time, in func
 			continue
 		}
 		c.mu.Lock()
-		c.in, c.others, c.cursor = true, len(room.Members)-1, room.Cursor
+		c.in = true
+		if room.Members != nil {
+			c.others = len(room.Members) - 1
+		}
+		c.mu.Unlock()
+		for _, m := range room.Missed {
+			c.follow(m.Cursor)
+			switch m.Type {
+			case "signal":
+				c.signaled(m)
+			case "member_joined", "member_left":
+				c.counted(m.Type)
+			}
+		}
+		c.mu.Lock()
+		c.cursor = room.Cursor
 		c.mu.Unlock()
 		c.run.in.Add(1)
 		c.run.resumed(time.Since(lost), room.Token != nil)
@@ -268,6 +272,41 @@ func (c *client) welcomed(conn *websocket.Conn, m heard, lost time.Time, in func
 		return nil
 	}
 	return c.say(conn, map[string]any{"type": "join", "id": joinID, "room": c.room})
+}
+
+// follow goes on to a place in the room's log. What comes twice, or behind what came
+// already, is an error of the gateway's.
+func (c *client) follow(cursor string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	epoch, text, _ := strings.Cut(cursor, ".")
+	was, before, _ := strings.Cut(c.cursor, ".")
+	n, _ := strconv.ParseUint(text, 36, 64)
+	if last, err := strconv.ParseUint(before, 36, 64); err == nil && epoch == was && n <= last {
+		c.run.disorder.Add(1)
+	}
+	c.cursor = cursor
+}
+
+// signaled takes what somebody said.
+func (c *client) signaled(m heard) {
+	if m.Data == nil {
+		return
+	}
+	c.run.latency.record(time.Since(c.run.began) - time.Duration(m.Data.At))
+	c.run.received.Add(1)
+	c.run.now().Received.Add(1)
+}
+
+// counted counts those in the room.
+func (c *client) counted(what string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if what == "member_joined" {
+		c.others++
+	} else {
+		c.others--
+	}
 }
 
 // take takes a token, and sees whether the one before had run out.

@@ -63,6 +63,7 @@ type run struct {
 	sent     atomic.Int64
 	expected atomic.Int64
 	received atomic.Int64
+	disorder atomic.Int64
 	lapses   atomic.Int64
 	stopping atomic.Bool
 	seconds  []second

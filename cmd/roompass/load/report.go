@@ -28,6 +28,8 @@ type Report struct {
 	Received  int64 `json:"received"`  // deliveries that came
 	Delivered int64 `json:"delivered"` // of these, while the run ran
 
+	Disorder int64 `json:"disorder"` // messages that came twice, or in another order than the log's
+
 	Tokens    int64  `json:"tokens"`              // that were verified
 	BadTokens int64  `json:"bad_tokens"`          // that didn't hold
 	BadToken  string `json:"bad_token,omitempty"` // why the last of them didn't
@@ -173,7 +175,7 @@ func (r *Report) why() string {
 // finish writes down what was counted.
 func (r *run) finish() {
 	is := &r.report
-	is.Wanted, is.Lapses = r.Connections, r.lapses.Load()
+	is.Wanted, is.Lapses, is.Disorder = r.Connections, r.lapses.Load(), r.disorder.Load()
 	is.Sent, is.Expected, is.Received = r.sent.Load(), r.expected.Load(), r.received.Load()
 	is.Join, is.Latency, is.Resume = r.joins.quantiles(), r.latency.quantiles(), r.resumes.quantiles()
 	is.Lateness, is.Remaining = r.lateness.quantiles(), r.remaining.quantiles()
@@ -195,6 +197,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	line("join", "%s", r.Join)
 	if r.Sent > 0 {
 		line("signals", "%d sent, %d of %d deliveries came, %.0f a second", r.Sent, r.Received, r.Expected, float64(r.Delivered)/max(r.Ran.Seconds(), 1e-9))
+		line("order", "%d messages twice or out of order", r.Disorder)
 		line("latency", "%s", r.Latency)
 	}
 	line("tokens", "%d verified, %d didn't hold", r.Tokens, r.BadTokens)
