@@ -89,6 +89,8 @@ func Run(ctx context.Context, config Config) (*Report, error) {
 	if r.Refresh <= 0 {
 		r.Refresh = 4 * time.Minute
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // what reads the keys again ends with it
 	var err error
 	if r.keys, err = fetchKeys(ctx, r.URLs[0]); err != nil {
 		return nil, err
