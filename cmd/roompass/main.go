@@ -5,6 +5,7 @@
 //	roompass token mint    sign one token, as the gateway would
 //	roompass token inspect read a token from standard input and say whether it holds
 //	roompass watch         sit in a room and print every message, a JSON line each
+//	roompass bench         load a gateway with many clients, and say what they saw
 //	roompass version       say which build this is
 //
 // Every flag can be set in three other places. The command line wins over the
@@ -58,6 +59,7 @@ type commandLine struct {
 	Keygen  keygenCmd  `cmd:"" help:"Make the key that signs tokens, and its public halves."`
 	Token   tokenCmd   `cmd:"" help:"Sign one token, or look into one."`
 	Watch   watchCmd   `cmd:"" help:"Join a room and print every message, one JSON line each."`
+	Bench   benchCmd   `cmd:"" help:"Load a gateway with many clients, and say what they saw."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
