@@ -50,9 +50,9 @@ test-web: web/node_modules/.package-lock.json
 	cd web && npx --no-install tsc --noEmit
 	cd web && node --test client/*.test.mjs
 
-# Browser tests mostly wait, so two files run at a time; but for those that have a cluster and many sockets.
+# Browser tests mostly wait, so two files run at a time; but for those that have many sockets or calls.
 E2E       := $(notdir $(wildcard web/e2e/*.test.mjs))
-E2E_ALONE := cluster.test.mjs front.test.mjs
+E2E_ALONE := cluster.test.mjs front.test.mjs recipes.test.mjs
 
 test-e2e: build build-demo web/node_modules/.package-lock.json web/e2e/node_modules/.package-lock.json
 	cd web/e2e && export ROOMPASS_BIN='$(BIN)' ROOMPASS_DEMO_BIN='$(DEMO)' OUT='$(OUT)' && \
