@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"net/url"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -42,8 +41,8 @@ type benchCmd struct {
 // Validate refuses what can't be meant.
 func (c *benchCmd) Validate() error {
 	for _, address := range c.URL {
-		if u, err := url.Parse(address); err != nil || (u.Scheme != "ws" && u.Scheme != "wss") || u.Host == "" {
-			return errors.New("--url: give an address like ws://127.0.0.1:8080/ws")
+		if err := checkSocketURL(address); err != nil {
+			return err
 		}
 	}
 	switch {

@@ -45,11 +45,19 @@ type watchCmd struct {
 
 // Validate refuses addresses that no WebSocket can have.
 func (c *watchCmd) Validate() error {
-	if u, err := url.Parse(c.URL); err != nil || (u.Scheme != "ws" && u.Scheme != "wss") || u.Host == "" {
-		return errors.New("--url: give an address like ws://127.0.0.1:8080/ws")
+	if err := checkSocketURL(c.URL); err != nil {
+		return err
 	}
 	if c.Room == "" {
 		return errors.New("--room is empty: name the room to join")
+	}
+	return nil
+}
+
+// checkSocketURL says what is wrong with a --url.
+func checkSocketURL(address string) error {
+	if u, err := url.Parse(address); err != nil || (u.Scheme != "ws" && u.Scheme != "wss") || u.Host == "" {
+		return errors.New("--url: give an address like ws://127.0.0.1:8080/ws")
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -91,7 +92,7 @@ func (c *control) listen() {
 			return
 		}
 		var is answer
-		if json.Unmarshal(text, &is) != nil || is.Janus == "ack" && !c.isKeepalive(is.Transaction) {
+		if json.Unmarshal(text, &is) != nil || is.Janus == "ack" && !strings.HasPrefix(is.Transaction, keepalivePrefix) {
 			continue
 		}
 		c.mu.Lock()
@@ -106,10 +107,6 @@ func (c *control) listen() {
 
 // What is only acknowledged has a transaction of this beginning.
 const keepalivePrefix = "keepalive-"
-
-func (c *control) isKeepalive(transaction string) bool {
-	return len(transaction) > len(keepalivePrefix) && transaction[:len(keepalivePrefix)] == keepalivePrefix
-}
 
 // ask sends a request, and waits for what isn't only its acknowledgement.
 func (c *control) ask(ctx context.Context, prefix string, request object) (answer, error) {

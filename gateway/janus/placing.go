@@ -1,7 +1,6 @@
 package janus
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"hash/fnv"
@@ -37,14 +36,11 @@ func (f *Front) settle(ctx context.Context, t *talk, room string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	h := f.homes[room]
-	switch {
-	case h == nil:
-		h = &home{server: s}
+	if h == nil {
+		h = &home{}
 		f.homes[room] = h
-	case h.server != s:
-		// It moved a moment ago: whoever is here already is told by moved.
-		h.server = s
 	}
+	h.server = s // where it moved a moment ago, whoever is here already is told by moved
 	h.talks++
 	t.room, t.at = room, s
 	s.add(t)
@@ -68,22 +64,24 @@ func (f *Front) unsettle(t *talk) {
 
 // find returns where a room is. Where that server isn't fit the room moves.
 func (f *Front) find(ctx context.Context, room string) (*server, error) {
-	best := f.best(ctx, room)
 	// Where the pods have forgotten it, it is still here.
-	wanted := cmp.Or(f.fitHere(room), best)
-	at, err := f.config.Homes.Find(ctx, room, "", wanted.called())
+	at, err := f.config.Homes.Find(ctx, room, "", f.fitHere(room).called())
+	if at == "" && err == nil { // it is nowhere: only then all pods are asked how many sockets they have
+		at, err = f.config.Homes.Find(ctx, room, "", f.best(ctx, room).called())
+	}
 	if err != nil {
-		return f.guess(room, best, err)
+		return f.guess(room, err)
 	}
 	s, err := f.known(at)
 	if err != nil || s.wait(ctx, patience) {
 		return s, err
 	}
-	if best = f.best(ctx, room); best == nil {
+	best := f.best(ctx, room)
+	if best == nil {
 		return nil, errNoServer
 	}
 	if at, err = f.config.Homes.Find(ctx, room, s.name, best.name); err != nil {
-		return f.guess(room, best, err)
+		return f.guess(room, err)
 	}
 	f.moved(room, at)
 	return f.known(at)
@@ -102,27 +100,36 @@ func (f *Front) known(name string) (*server, error) {
 
 // guess says where a room is while the pods can't agree: where it is here, or else
 // where each pod would guess it.
-func (f *Front) guess(room string, best *server, why error) (*server, error) {
+func (f *Front) guess(room string, why error) (*server, error) {
 	f.config.Logger.Warn("the pods can't be asked which media server a room is on", "room", room, "error", why)
 	if s := f.fitHere(room); s != nil {
 		return s, nil
 	}
-	if best == nil {
+	fit := f.fit()
+	if len(fit) == 0 {
 		return nil, errNoServer
 	}
-	return slices.MaxFunc(f.fit(), func(a, b *server) int { return weigh(room, a, b) }), nil
+	return slices.MaxFunc(fit, func(a, b *server) int { return weigh(room, a, b) }), nil
 }
 
 // fitHere is the server that somebody here is on for the room; nil: nobody is, or it
 // isn't fit.
 func (f *Front) fitHere(room string) *server {
-	f.mu.Lock()
-	h := f.homes[room]
-	f.mu.Unlock()
-	if h == nil || !h.server.fit() {
+	s := f.here(room)
+	if s == nil || !s.fit() {
 		return nil
 	}
-	return h.server
+	return s
+}
+
+// here is the server that somebody here is on for the room; nil: nobody is.
+func (f *Front) here(room string) *server {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if h := f.homes[room]; h != nil {
+		return h.server
+	}
+	return nil
 }
 
 func (f *Front) fit() []*server {
@@ -246,7 +253,7 @@ func (s *server) give(room string) {
 	s.mu.Lock()
 	drained := s.drained
 	s.mu.Unlock()
-	if _, here := s.front.roomsHere(s)[room]; !drained || !here {
+	if !drained || s.front.here(room) != s {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)

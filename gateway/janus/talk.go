@@ -370,26 +370,20 @@ func (t *talk) learn(text []byte) {
 	if len(t.pending) == 0 {
 		return
 	}
-	var answer struct {
-		Janus       string `json:"janus"`
-		Transaction string `json:"transaction"`
-		Data        struct {
-			ID uint64 `json:"id"`
-		} `json:"data"`
-	}
-	if json.Unmarshal(text, &answer) != nil {
+	var is answer
+	if json.Unmarshal(text, &is) != nil {
 		return
 	}
-	what, ok := t.pending[answer.Transaction]
-	if !ok || answer.Janus == "ack" {
+	what, ok := t.pending[is.Transaction]
+	if !ok || is.Janus == "ack" {
 		return
 	}
-	delete(t.pending, answer.Transaction)
+	delete(t.pending, is.Transaction)
 	switch {
-	case answer.Janus != "success" || answer.Data.ID == 0:
+	case is.Janus != "success" || is.Data.ID == 0:
 	case what.session == 0:
-		t.sessions[answer.Data.ID] = true
+		t.sessions[is.Data.ID] = true
 	case t.sessions[what.session]:
-		t.handles[answer.Data.ID] = &handle{session: what.session, plugin: what.plugin}
+		t.handles[is.Data.ID] = &handle{session: what.session, plugin: what.plugin}
 	}
 }

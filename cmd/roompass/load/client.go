@@ -191,9 +191,7 @@ func (c *client) hear(conn *websocket.Conn, text []byte, due, lost time.Time, in
 	if err := json.Unmarshal(text, &m); err != nil {
 		return fmt.Errorf("a frame that isn't a message: %w", err)
 	}
-	if m.Cursor != "" {
-		c.follow(m.Cursor)
-	}
+	c.enter(m)
 	switch m.Type {
 	case "welcome":
 		return c.welcomed(conn, m, lost, in)
@@ -209,14 +207,10 @@ func (c *client) hear(conn *websocket.Conn, text []byte, due, lost time.Time, in
 		}
 		_ = json.Unmarshal(m.Token, &inside)
 		c.take(inside.Token, false)
-	case "member_joined", "member_left":
-		c.counted(m.Type)
 	case "token":
 		var jwt string
 		_ = json.Unmarshal(m.Token, &jwt)
 		c.take(jwt, true)
-	case "signal":
-		c.signaled(m)
 	case "draining":
 		// The browser's client opens its next socket first; here it is the time that counts.
 		wait := time.Duration(m.Wait) * time.Millisecond
@@ -250,13 +244,7 @@ func (c *client) welcomed(conn *websocket.Conn, m heard, lost time.Time, in func
 		}
 		c.mu.Unlock()
 		for _, m := range room.Missed {
-			c.follow(m.Cursor)
-			switch m.Type {
-			case "signal":
-				c.signaled(m)
-			case "member_joined", "member_left":
-				c.counted(m.Type)
-			}
+			c.enter(m)
 		}
 		c.mu.Lock()
 		c.cursor = room.Cursor
@@ -272,6 +260,19 @@ func (c *client) welcomed(conn *websocket.Conn, m heard, lost time.Time, in func
 		return nil
 	}
 	return c.say(conn, map[string]any{"type": "join", "id": joinID, "room": c.room})
+}
+
+// enter takes an entry of the room's log, whether it comes now or was missed.
+func (c *client) enter(m heard) {
+	if m.Cursor != "" {
+		c.follow(m.Cursor)
+	}
+	switch m.Type {
+	case "signal":
+		c.signaled(m)
+	case "member_joined", "member_left":
+		c.counted(m.Type)
+	}
 }
 
 // follow goes on to a place in the room's log. What comes twice, or behind what came
