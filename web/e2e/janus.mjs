@@ -11,6 +11,7 @@ import { eventually, freePort, problems, start, stop } from "./harness.mjs";
 
 const subprotocol = "janus-protocol";
 const plugin = "janus.plugin.sfu";
+const nobody = "Can't subscribe to a nonexistent publisher.";
 const ours = "front "; // begins the transactions that no browser asked for
 
 /** Starts one that lets in whoever has a token that this key, a PEM, verifies. */
@@ -101,7 +102,7 @@ class SFU {
     else if (!claims) entry.refused = "Rejecting join with invalid token!";
     else if (!claims.join_hub || !(claims.room_ids ?? [room]).includes(room)) entry.refused = "Rejecting join without permission!";
     else if (handle.user !== undefined) entry.refused = "Handles may only join once!";
-    else if (entry.media !== null && !this.publisher(entry.media)) entry.refused = "Can't subscribe to a nonexistent publisher.";
+    else if (entry.media !== null && !this.publisher(entry.media)) entry.refused = nobody;
     this.joins.push(entry);
     if (entry.refused) throw new Refusal(entry.refused);
 
@@ -110,7 +111,14 @@ class SFU {
     this.#handles.add(handle);
     if (handle.publishes) this.tell(room, user, { event: "join", user_id: user, room_id: room });
     const response = { users: { [room]: users } };
-    return entry.media === null ? { response } : { response, jsep: await handle.subscribe(this.publisher(entry.media)) };
+    if (entry.media === null) return { response };
+    try {
+      return { response, jsep: await handle.subscribe(this.publisher(entry.media)) };
+    } catch (why) {
+      // Janus knew before us that the publisher's session is over.
+      if (/: No such feed/.test(why.message)) throw new Refusal(nobody);
+      throw why;
+    }
   }
 
   /** Ends a user's handles; whoever asks is told of success, whether it was done or not. */
@@ -122,6 +130,7 @@ class SFU {
 
   leave(handle) {
     if (!this.#handles.delete(handle)) return;
+    handle.silence();
     const { room, user } = handle;
     if (![...this.#handles].some((h) => h.user === user)) this.tell(room, user, { event: "leave", user_id: user, room_id: room });
   }
@@ -274,6 +283,9 @@ class Handle {
     await publisher.#audible;
     return (await this.#ask({ request: "join", ptype: "subscriber", room: "sfu", streams: [{ feed: publisher.#feed }] })).jsep;
   }
+
+  /** Nobody waits any more for this one's microphone. */
+  silence() { this.#hasAudio(); }
 
   get #feed() { return String(this.#ids.handle_id); }
 
