@@ -11,11 +11,16 @@ type record struct {
 	size     int  // bytes, as LogBytes counts them
 	prepared bool // Config.Prepare has seen it
 
-	// Over Redis: who did it, and where it was told first; see change.
+	origin
+}
+
+// origin is, over Redis, who did what an entry tells, and where it was told first; see change.
+type origin struct {
 	owner string
 	seq   uint64
 	fork  string
 	forkN uint64
+	whole bool // the fork's entries up to that number are all in the log
 }
 
 // overhead is what a record weighs in LogBytes beside its data, so that entries

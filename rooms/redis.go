@@ -217,6 +217,9 @@ func (s *Redis) arrive(ctx context.Context, name string, a *arrival, ask func(*r
 		return err
 	}
 	defer s.exit(r)
+	if a.since != nil {
+		r.awaitWhole(ctx, *a.since)
+	}
 	a.hold = &hold{room: r, key: rand.Text()[:13]}
 	r.mu.Lock()
 	r.arrivals[a.hold.key] = a

@@ -15,13 +15,15 @@ import (
 //
 // The cursors of a fork say where it left the log, "epoch_n_fork", and how many of
 // the fork's entries were seen. What is appended later bears the name of the fork
-// and its number there, so that on every pod a client can be told exactly what it
-// hasn't seen.
+// and its number there, and then comes an entry that says that all is there, so that on
+// every pod a client can be told exactly what it hasn't seen.
 type fork struct {
 	name    string
 	n       uint64 // entries so far
 	entries []*record
 	dropped uint64          // entries that aren't kept any more
+	whole   uint64          // entries of which the log says that it has them all
+	apart   bool            // it told a signal that the log has without the fork's name, so far
 	told    map[step]bool   // signals and changes of its members, which the log has too, or will
 	left    map[string]bool // owners whose leaving it told
 	queue   []forked
@@ -37,7 +39,7 @@ type step struct {
 
 // forked is what has to be pushed to the log; see lua/push.lua.
 type forked struct {
-	kind      byte // S, A or L
+	kind      byte // S, A, L or W
 	id, owner string
 	seq       uint64
 	payload   string
@@ -47,6 +49,9 @@ func (f *fork) push(q forked) {
 	f.queue = append(f.queue, q)
 	f.bytes += len(q.payload)
 }
+
+// unpushed reports whether the log doesn't say yet that it has the whole fork.
+func (f *fork) unpushed() bool { return len(f.queue) > 0 || f.whole < f.n }
 
 // maxForked is how many bytes of signals wait for Redis, in one room. What is beyond
 // is refused.
@@ -88,6 +93,7 @@ func (r *replica) tellApart(c *change) {
 	m.claim.seq = c.seq
 	f := r.fork
 	f.told[step{c.owner, c.seq}] = true
+	f.apart = f.apart || c.kind == 'S'
 	if c.kind != 'S' {
 		m.Member = c.member
 	}

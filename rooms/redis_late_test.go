@@ -2,6 +2,7 @@ package rooms
 
 import (
 	"context"
+	"strconv"
 	"testing"
 	"time"
 
@@ -88,5 +89,39 @@ func TestLateJoinAfterAnOutage(t *testing.T) {
 			joins("ghost")
 			server.Eventually("the ghost is gone", func() bool { return inHall(server) == "[]" })
 		})
+	}
+}
+
+// Whoever comes with the cursor of a fork waits until it is known what of the log they have seen.
+func TestResumeWaitsForTheFork(t *testing.T) {
+	for _, written := range []bool{true, false} {
+		_, s, _ := late(t)
+		ear, mouth := Member{ID: "ear", User: "u", Session: "s"}, Member{ID: "mouth", User: "v", Session: "t"}
+		if _, _, err := s.Join(t.Context(), "hall", ear, deaf{}); err != nil {
+			t.Fatal(err)
+		}
+		membership, joined, err := s.Join(t.Context(), "hall", mouth, deaf{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := membership.Signal(t.Context(), "", nil); err != nil {
+			t.Fatal(err)
+		}
+		const fork = "apart"
+		since := Cursor{Epoch: joined.Cursor.Epoch + "_" + strconv.FormatUint(joined.Cursor.N, 36) + "_" + fork, N: 1}
+		if written {
+			owner := membership.(*hold).key
+			time.AfterFunc(200*time.Millisecond, func() {
+				_, err := s.rooms["hall"].eval(t.Context(), pushScript, "", 0, fork,
+					"A", "mouth", owner, 1, aliasPayload(owner, 1, fork, 1), "W", "", "", 0, wholePayload(fork, 1))
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		_, back, err := s.Resume(t.Context(), "hall", ear, since, deaf{})
+		if err != nil || back.Gap == written || len(back.Missed) != 0 {
+			t.Errorf("written %v: gap %v, %d missed, %v", written, back.Gap, len(back.Missed), err)
+		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 //	                    L reason id user         left; given-up: lost, and not by its own pod's doing
 //	                    S owner seq fork k from to data
 //	                    A owner seq - fork k     what that was told first as number k of a fork
+//	                    W fork k                 the fork's entries up to number k are in the log, all before this
 //	                    T owner pod was id       somebody else's now, beside the log
 //	                    R                        a new log began, beside it
 //
@@ -35,7 +36,7 @@ type change struct {
 	member  Member // J, U, G: who; L, T: its ID; L: its User
 	reason  Reason
 	givenUp bool   // L: lost, as other pods see it
-	fork    string // S, A: the fork that it was first told in; empty: none
+	fork    string // S, A: the fork that it was first told in; empty: none. W: the fork
 	forkN   uint64
 	from    string
 	to      string
@@ -123,6 +124,12 @@ func (c *change) parsePayload(text string) error {
 	w, rest, ok := words(rest, 2)
 	if !ok {
 		return errBadMessage
+	}
+	if c.kind == 'W' {
+		var err error
+		c.fork = w[0]
+		c.forkN, err = strconv.ParseUint(w[1], 10, 64)
+		return err
 	}
 	seq, err := strconv.ParseUint(w[1], 10, 64)
 	if err != nil {
@@ -221,6 +228,10 @@ func (c *change) entry(room string) Entry {
 	return e
 }
 
+func (c *change) origin() origin {
+	return origin{owner: c.owner, seq: c.seq, fork: c.fork, forkN: c.forkN, whole: c.kind == 'W'}
+}
+
 // A claim is whose a member is, as the cluster knows it.
 type claim struct {
 	owner string // of one membership, and never another's
@@ -251,3 +262,6 @@ func (c claim) hold() string {
 func aliasPayload(owner string, seq uint64, fork string, k uint64) string {
 	return fmt.Sprintf("A %s %d - %s %d", owner, seq, fork, k)
 }
+
+// wholePayload says that all entries of a fork up to number k are in the log.
+func wholePayload(fork string, k uint64) string { return fmt.Sprintf("W %s %d", fork, k) }

@@ -169,7 +169,7 @@ func (r *replica) settleWith(now *state, mine *reclaimed, last uint64) (done, di
 	switch f := r.fork; {
 	case r.dead:
 		return true, false
-	case f != nil && (len(f.queue) > 0 || f.steps != mine.steps):
+	case f != nil && (f.unpushed() || f.steps != mine.steps):
 		return false, false
 	case r.epoch == now.epoch && r.log.last > last && !now.told:
 		return false, false
@@ -184,7 +184,7 @@ func (r *replica) settleWith(now *state, mine *reclaimed, last uint64) (done, di
 func (r *replica) pending(mine *reclaimed) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.fork != nil && len(r.fork.queue) > 0 && r.fork.steps == mine.steps
+	return r.fork != nil && r.fork.unpushed() && r.fork.steps == mine.steps
 }
 
 // agrees reports whether what was applied is what Redis has. A copy that lagged when it took
@@ -387,7 +387,7 @@ func (r *replica) push(ctx context.Context, epoch string) error {
 func (r *replica) pushSome(ctx context.Context, epoch string, most int) error {
 	for most > 0 {
 		var args []any
-		n, bytes := 0, 0
+		n, bytes, whole := 0, 0, uint64(0)
 		r.mu.Lock()
 		if r.fork != nil {
 			args = append(args, r.fork.name)
@@ -399,9 +399,13 @@ func (r *replica) pushSome(ctx context.Context, epoch string, most int) error {
 				n++
 				bytes += len(q.payload)
 			}
+			if n == len(r.fork.queue) && r.fork.unpushed() {
+				whole = r.fork.n
+				args = append(args, "W", "", "", 0, wholePayload(r.fork.name, whole))
+			}
 		}
 		r.mu.Unlock()
-		if n == 0 {
+		if n == 0 && whole == 0 {
 			return nil
 		}
 		answer, err := r.eval(ctx, pushScript, epoch, 0, args...)
@@ -411,7 +415,11 @@ func (r *replica) pushSome(ctx context.Context, epoch string, most int) error {
 		r.mu.Lock()
 		r.fork.bytes -= bytes
 		r.fork.queue = r.fork.queue[n:]
+		r.fork.whole = max(r.fork.whole, whole)
 		r.mu.Unlock()
+		if whole > 0 {
+			return nil
+		}
 		most -= n
 	}
 	return nil

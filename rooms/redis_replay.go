@@ -3,7 +3,65 @@ package rooms
 import (
 	"context"
 	"slices"
+	"time"
 )
+
+// wholePatience is how long somebody who comes back with the cursor of a fork waits until the
+// pod of that fork has written it. Its pod does so as soon as it has Redis.
+const wholePatience = 2 * time.Second
+
+// awaitWhole waits until all that was seen of a fork is in the log here.
+func (r *replica) awaitWhole(ctx context.Context, since Cursor) {
+	patience := time.NewTimer(wholePatience)
+	defer patience.Stop()
+	for {
+		r.mu.Lock()
+		wait := r.lacks(since)
+		r.mu.Unlock()
+		if wait == nil {
+			return
+		}
+		select {
+		case <-wait:
+		case <-patience.C:
+			return
+		case <-ctx.Done():
+			return
+		case <-r.store.stop:
+			return
+		}
+	}
+}
+
+// lacks returns what is closed when the log has more of the fork of a cursor; nil: it has what was
+// seen of it, or that can't be known here. The view's lock is held.
+func (r *replica) lacks(since Cursor) <-chan struct{} {
+	base, fork, n := unfork(since)
+	if fork == "" || r.fork != nil || !r.loaded || r.store.outOfReach(r) || base.Epoch != r.epoch || !r.log.holds(base.N) {
+		return nil
+	}
+	if isWhole(slices.Collect(r.log.after(base.N)), fork, n) {
+		return nil
+	}
+	if r.wholer == nil {
+		r.wholer = make(chan struct{})
+	}
+	return r.wholer
+}
+
+// isWhole reports whether the log says that it has a fork up to number n.
+func isWhole(recs []*record, fork string, n uint64) bool {
+	return n == 0 || slices.ContainsFunc(recs, func(rec *record) bool { return rec.whole && rec.fork == fork && rec.forkN >= n })
+}
+
+// isClear reports whether it can be told which entries of the log somebody has seen who saw n of a
+// fork: as long as the log doesn't have that whole, a signal in it may be one that the fork told
+// too, which isn't noted yet.
+func isClear(recs []*record, fork string, n uint64) bool {
+	return isWhole(recs, fork, n) || !slices.ContainsFunc(recs, func(rec *record) bool {
+		return rec.Kind == KindSignal && rec.fork == "" && rec.From != ""
+	})
+}
 
 // missed returns what m would have got since a cursor; false: the view can't tell.
 func (r *replica) missed(m *member, since Cursor) ([]*Entry, bool) {
@@ -14,6 +72,10 @@ func (r *replica) missed(m *member, since Cursor) ([]*Entry, bool) {
 		return nil, false
 	}
 	recs := slices.Collect(r.log.after(base.N))
+	same := r.fork != nil && r.fork.name == fork
+	if !same && (!isClear(recs, fork, forkN) || forkN > 0 && r.fork != nil && r.fork.apart) {
+		return nil, false
+	}
 	if r.fork != nil {
 		more, ok := r.fork.after(fork, forkN, m)
 		if !ok {
@@ -72,7 +134,7 @@ func (r *replica) fetch(ctx context.Context, m *member, since Cursor, at uint64)
 		if c.n > at {
 			break
 		}
-		rec := &record{Entry: c.entry(r.name), owner: c.owner, seq: c.seq, fork: c.fork, forkN: c.forkN}
+		rec := &record{Entry: c.entry(r.name), origin: c.origin()}
 		if c.n > first {
 			for kept := range r.log.after(c.n - 1) {
 				rec = kept // so that it is prepared once
@@ -82,6 +144,9 @@ func (r *replica) fetch(ctx context.Context, m *member, since Cursor, at uint64)
 			older = append(older, rec)
 		}
 		all = append(all, rec)
+	}
+	if !isClear(all, fork, forkN) {
+		return nil, false
 	}
 	missed := r.unseen(m.ID, all, fork, forkN)
 	if len(older) > 0 && older[len(older)-1].Cursor.N == first {

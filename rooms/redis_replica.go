@@ -40,6 +40,7 @@ type replica struct {
 	arrivals map[string]*arrival // by owner: those who wait to be applied
 	waiting  []waiting           // for positions
 	fork     *fork               // what was done here without Redis; nil: nothing
+	wholer   chan struct{}       // closed when the log has a fork, or more of it; nil: nobody waits for that
 	own      map[string]*hold    // by member id
 	dead     bool                // Close was called: nobody is told of anything
 }
@@ -215,16 +216,21 @@ func (r *replica) apply(c *change, as Cursor) {
 		return
 	}
 	rec := r.log.append(c.entry(r.name))
-	rec.owner, rec.seq, rec.fork, rec.forkN = c.owner, c.seq, c.fork, c.forkN
+	rec.origin = c.origin()
 	told := rec
 	if as.Epoch != "" {
-		told = &record{Entry: rec.Entry}
+		told = &record{Entry: rec.Entry, origin: rec.origin}
 		told.Cursor = as
 	}
 	if earlier {
 		return
 	}
 	switch c.kind {
+	case 'W':
+		if r.wholer != nil {
+			close(r.wholer)
+			r.wholer = nil
+		}
 	case 'J':
 		r.applyJoined(c, m, told)
 	case 'U', 'G':
@@ -381,7 +387,11 @@ func (r *replica) arrive(a *arrival, m *member) {
 	a.hold.member = m
 	m.owner, m.follower = a.hold, a.follower
 	r.own[m.ID] = a.hold
+	m.sawFork, m.sawN = "", 0
 	if a.since != nil {
+		if _, fork, n := unfork(*a.since); r.fork == nil || r.fork.name != fork {
+			m.sawFork, m.sawN = fork, n
+		}
 		a.missed, a.told = r.missed(m, *a.since)
 	}
 	a.done, a.at, a.snapshot = true, r.log.last, r.snapshotNow()

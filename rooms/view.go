@@ -31,6 +31,13 @@ type member struct {
 	claim    claim    // over Redis: whose it is, in all of the cluster
 	forkedIn string   // over Redis: the fork in which it joined
 	forkedN  uint64   // and how many entries that had then
+	sawFork  string   // over Redis: the fork of another pod, or of before, that its client has seen
+	sawN     uint64   // as far as that entry
+}
+
+// saw reports whether a member's client was told of an entry before it came here.
+func (m *member) saw(rec *record) bool {
+	return rec.fork != "" && rec.fork == m.sawFork && rec.forkN <= m.sawN
 }
 
 // An owner is a membership that has to be told when it is over.
@@ -78,13 +85,13 @@ func (v *view) handOver(m *member, to owner, f Follower) {
 // whose doing it is. What it costs for each of them is the call.
 func (v *view) deliver(rec *record, cause *member) {
 	if rec.To != "" {
-		if m := v.byID[rec.To]; m != nil && m != cause && m.follower != nil {
+		if m := v.byID[rec.To]; m != nil && m != cause && m.follower != nil && !m.saw(rec) {
 			m.follower.Deliver(v.ready(rec))
 		}
 		return
 	}
 	for _, m := range v.order {
-		if m != cause && m.follower != nil {
+		if m != cause && m.follower != nil && !m.saw(rec) {
 			m.follower.Deliver(v.ready(rec))
 		}
 	}

@@ -48,6 +48,8 @@ for i = 8, #ARGV, 5 do
       append(payload)
       known[owner .. ' ' .. seq] = 'A'
     end
+  elseif kind == 'W' then
+    append(payload)
   else
     local held = hold_of(id)
     if held and (held.owner == owner or held.was == owner) then leave(id, payload) end
