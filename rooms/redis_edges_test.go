@@ -97,7 +97,7 @@ func TestSuspendRacesResume(t *testing.T) {
 		})
 	}
 	deaf := 0
-	for i := range 3000 {
+	for i := range 800 {
 		e := newEars()
 		var next rooms.Membership
 		var wg sync.WaitGroup
@@ -124,7 +124,7 @@ func TestSuspendRacesResume(t *testing.T) {
 		}
 	}
 	if deaf > 0 {
-		t.Errorf("%d of 3000 resumed members hear nothing", deaf)
+		t.Errorf("%d of 800 resumed members hear nothing", deaf)
 	}
 }
 
@@ -233,7 +233,7 @@ func TestStepsWhileReconciled(t *testing.T) {
 	}
 	w.eventually("everybody is everywhere", w.presenceIsExact)
 	w.cutOff(0)
-	for i := range 3000 {
+	for i := range 800 {
 		if err := a.hold.Signal(t.Context(), "", json.RawMessage(strconv.Itoa(i))); err != nil {
 			t.Fatal(err)
 		}
