@@ -21,7 +21,7 @@ var faultLasts = func() time.Duration {
 	if d, err := time.ParseDuration(os.Getenv("ROOMPASS_FAULT")); err == nil {
 		return d
 	}
-	return 30 * time.Second
+	return 15 * time.Second
 }()
 
 // survives has Redis break under traffic, and checks that nothing that was accepted is lost.

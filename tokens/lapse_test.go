@@ -8,7 +8,7 @@ import (
 )
 
 // thousands is how many memberships a day is simulated for.
-const thousands = 10_000
+const thousands = 3_000
 
 func TestNoTokenLapsesInADay(t *testing.T) {
 	inBubble(t, ScheduleConfig{}, &fakeMinter{}, func(c *clockwork) {

@@ -17,7 +17,7 @@ var faultLasts = func() time.Duration {
 	if d, err := time.ParseDuration(os.Getenv("ROOMPASS_FAULT")); err == nil {
 		return d
 	}
-	return 30 * time.Second
+	return 15 * time.Second
 }()
 
 // A fault is a way in which Redis breaks.
