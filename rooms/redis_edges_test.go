@@ -548,6 +548,8 @@ func TestJoinsWhileReclaiming(t *testing.T) {
 				if err := h.Leave(t.Context()); err != nil {
 					t.Error(err)
 				}
+				// The log has to keep what a pod misses that stands still for some seconds: else it can't know who left.
+				time.Sleep(20 * time.Millisecond)
 			}
 		})
 	}
