@@ -54,11 +54,10 @@ func isWhole(recs []*record, fork string, n uint64) bool {
 	return n == 0 || slices.ContainsFunc(recs, func(rec *record) bool { return rec.whole && rec.fork == fork && rec.forkN >= n })
 }
 
-// isClear reports whether it can be told which entries of the log somebody has seen who saw n of a
-// fork: as long as the log doesn't have that whole, a signal in it may be one that the fork told
-// too, which isn't noted yet.
-func isClear(recs []*record, fork string, n uint64) bool {
-	return isWhole(recs, fork, n) || !slices.ContainsFunc(recs, func(rec *record) bool {
+// hasUnnamed reports whether there are signals of members without a fork's name: as long as the log
+// doesn't have a fork whole, each may be one that the fork told too, which isn't noted yet.
+func hasUnnamed(recs []*record) bool {
+	return slices.ContainsFunc(recs, func(rec *record) bool {
 		return rec.Kind == KindSignal && rec.fork == "" && rec.From != ""
 	})
 }
@@ -72,8 +71,8 @@ func (r *replica) missed(m *member, since Cursor) ([]*Entry, bool) {
 		return nil, false
 	}
 	recs := slices.Collect(r.log.after(base.N))
-	same := r.fork != nil && r.fork.name == fork
-	if !same && (!isClear(recs, fork, forkN) || forkN > 0 && r.fork != nil && r.fork.apart) {
+	ours := r.fork != nil && r.fork.name == fork
+	if !ours && !isWhole(recs, fork, forkN) && (hasUnnamed(recs) || r.fork != nil && r.fork.apart) {
 		return nil, false
 	}
 	if r.fork != nil {
@@ -145,7 +144,7 @@ func (r *replica) fetch(ctx context.Context, m *member, since Cursor, at uint64)
 		}
 		all = append(all, rec)
 	}
-	if !isClear(all, fork, forkN) {
+	if !isWhole(all, fork, forkN) && hasUnnamed(all) {
 		return nil, false
 	}
 	missed := r.unseen(m.ID, all, fork, forkN)
