@@ -7,12 +7,17 @@ import (
 )
 
 // wholePatience is how long somebody who comes back with the cursor of a fork waits until the
-// pod of that fork has written it. Its pod does so as soon as it has Redis.
+// pod of that fork has written it, but not longer than a quarter of the time that they have: there may
+// be other rooms. Its pod writes it as soon as it has Redis.
 const wholePatience = 2 * time.Second
 
 // awaitWhole waits until all that was seen of a fork is in the log here.
 func (r *replica) awaitWhole(ctx context.Context, since Cursor) {
-	patience := time.NewTimer(wholePatience)
+	most := wholePatience
+	if deadline, ok := ctx.Deadline(); ok {
+		most = min(most, time.Until(deadline)/4)
+	}
+	patience := time.NewTimer(most)
 	defer patience.Stop()
 	for {
 		r.mu.Lock()
