@@ -29,6 +29,7 @@ type conn struct {
 	slot    int    // in the registry's ring, which owns it
 	remote  string // the client's address, without a port
 	out     queue
+	writer  func()      // write, kept so that to start it costs no memory; whoever the queue tells to start it has it
 	busy    atomic.Bool // a request is being done, so that pongs wait for us
 
 	counted bool        // among its address's unauthenticated sockets; the reading goroutine's own
@@ -318,7 +319,10 @@ func (c *conn) abort() { _ = c.wire.Close() }
 // startWriter is called by whoever put a frame into an empty queue.
 func (c *conn) startWriter() {
 	c.server.running.Add(1)
-	go c.write()
+	if c.writer == nil {
+		c.writer = c.write
+	}
+	go c.writer()
 }
 
 // write writes batches until the queue is empty.
