@@ -48,7 +48,7 @@ lint:
 # Fuzz targets run here with their seeds. What takes longest begins first; most tests wait, so
 # that more of them run at a time than there are processors.
 test-go:
-	CGO_ENABLED=1 go test -race -vet=off -parallel 8 -timeout 12m ./rooms ./cmd/roompass ./...
+	CGO_ENABLED=1 go test -race -vet=off -parallel 4 -timeout 12m ./rooms ./cmd/roompass ./...
 
 test-web: web/node_modules/.package-lock.json
 	cd web && npx --no-install tsc --noEmit

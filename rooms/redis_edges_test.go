@@ -70,8 +70,7 @@ func TestLeaveInAnOutage(t *testing.T) {
 }
 
 // The old socket's end races the resumption on the new one, as at every reconnection.
-func TestSuspendRacesResume(t *testing.T) {
-	t.Parallel()
+func TestSuspendRacesResume(t *testing.T) { // alone: it takes all processors
 	s := redistest.Start(t)
 	p := startPodWith(t, rooms.RedisConfig{Pod: "p"}, s.URL())
 	m := rooms.Member{ID: "a", User: "u", Session: "s"}

@@ -125,3 +125,21 @@ func TestResumeWaitsForTheFork(t *testing.T) {
 		}
 	}
 }
+
+// What comes too soon is waited for also where it comes just as the room was mended.
+func TestAheadWhileMendingEnds(t *testing.T) {
+	t.Parallel()
+	_, s, _ := late(t)
+	if _, _, err := s.Join(t.Context(), "hall", Member{ID: "a"}, deaf{}); err != nil {
+		t.Fatal(err)
+	}
+	r := s.rooms["hall"]
+	r.mu.Lock()
+	r.mending = true // it was settled, and isn't noted as mended yet
+	epoch, position := r.epoch, r.position
+	r.mu.Unlock()
+	r.accept(change{epoch: epoch, position: position + 2, n: position + 2, kind: 'S', from: "b"})
+	if !s.wantsMending(r) {
+		t.Error("nobody looks for what came before")
+	}
+}

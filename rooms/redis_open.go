@@ -348,10 +348,9 @@ func (s *Redis) mendSoon(r *replica, delay time.Duration) {
 func (s *Redis) wantsMending(r *replica) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.hole && len(r.ahead) > 0 {
-		r.stale = true
+	if len(r.ahead) > 0 {
+		r.stale = true // those before them didn't come
 	}
-	r.hole = false
 	if r.stale && r.shard.Load() == nil {
 		r.mu.Unlock()
 		_, _ = s.subscribe(s.ctx, r)

@@ -29,7 +29,6 @@ type replica struct {
 	position uint64              // of the newest change that was applied
 	mark     string              // the owner in the newest of those beside the log, or "-"
 	loaded   bool                // the view is that of Redis
-	hole     bool                // a change came before one that is missing
 	stale    bool                // has to be reconciled
 	suspect  bool                // by all that there is, not by the log alone
 	mending  bool                // somebody is about to
@@ -118,8 +117,7 @@ func (r *replica) accept(c change) {
 		return
 	}
 	r.advance()
-	if len(r.ahead) > 0 && !r.hole && !r.mending {
-		r.hole = true
+	if len(r.ahead) > 0 && !r.mending { // else whoever mends looks for it, too
 		r.store.mendSoon(r, gapPatience)
 	}
 }

@@ -169,7 +169,6 @@ func TestIdleMembersCostNothing(t *testing.T) {
 // Thousands who come at once, as after the end of another pod, are let in one after the other: a
 // Redis that is busy with them isn't taken for one that is away.
 func TestARushIsNoOutage(t *testing.T) {
-	t.Parallel()
 	s := redistest.Start(t)
 	var degraded atomic.Int64
 	p := startPodWith(t, rooms.RedisConfig{Pod: "p", Observe: rooms.RedisObserver{Degraded: func(time.Duration) { degraded.Add(1) }}}, s.URL())
