@@ -131,7 +131,7 @@ func (h *halfOpen) end() (code uint16, _ error) {
 func builtCommand(t *testing.T) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "roompass")
-	build := exec.Command("go", "build", "-o", binary, ".")
+	build := exec.Command("go", "build", "-trimpath", "-o", binary, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, text)

@@ -51,11 +51,13 @@ func eventually(t *testing.T, what string, look func() bool) {
 	}
 }
 
-// roompass builds the command.
+// roompass builds the command, as make does.
 func roompass(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "roompass")
-	if said, err := exec.Command("go", "build", "-o", path, "../../cmd/roompass").CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-trimpath", "-o", path, "../../cmd/roompass")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if said, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, said)
 	}
 	return path

@@ -37,7 +37,9 @@ var ours, strangers = secretOf('a'), secretOf('b')
 func eachWebhook(t *testing.T, test func(t *testing.T, address string)) {
 	t.Run("go", func(t *testing.T) {
 		bin := filepath.Join(t.TempDir(), "app")
-		if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "./webhook-go").CombinedOutput(); err != nil {
+		build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", bin, "./webhook-go")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
 		test(t, serve(t, exec.Command(bin, "-addr", "127.0.0.1:0")))
