@@ -134,7 +134,7 @@ after(async () => {
   for (const program of [east?.program, west?.program, redis]) await stop(program, "SIGKILL");
 });
 
-test("an operator signs in, and sees the pods", { timeout: 180_000 }, async () => {
+test("an operator signs in, and sees the pods", { timeout: 300_000 }, async () => {
   page = await openConsole(east, { quiet: [/status of 409/] });
   await page.getByLabel("Key of the operator's API").fill("not the key at all");
   await page.keyboard.press("Enter");
@@ -164,7 +164,7 @@ test("an operator signs in, and sees the pods", { timeout: 180_000 }, async () =
   await page.setViewportSize({ width: 1200, height: 900 });
 });
 
-test("a link to a room is kept over the sign-in, and shows members of both pods", { timeout: 180_000 }, async () => {
+test("a link to a room is kept over the sign-in, and shows members of both pods", { timeout: 300_000 }, async () => {
   const page = await openConsole(west, { hash: "#/rooms/lobby" });
   await signIn(page);
   await page.getByRole("heading", { name: "lobby" }).waitFor();
@@ -179,7 +179,7 @@ test("a link to a room is kept over the sign-in, and shows members of both pods"
   await shoot(page, "room-phone");
 });
 
-test("a kick", { timeout: 180_000 }, async () => {
+test("a kick", { timeout: 300_000 }, async () => {
   await fresh();
   await go(page, "Rooms");
   await page.getByRole("link", { name: "lobby" }).click();
@@ -195,7 +195,7 @@ test("a kick", { timeout: 180_000 }, async () => {
   await row(page, "ben").waitFor();
 });
 
-test("a revocation, and its lifting", { timeout: 180_000 }, async () => {
+test("a revocation, and its lifting", { timeout: 300_000 }, async () => {
   await fresh();
   await act(page, "ben", "Revoke");
   await sees(ben, "removed revoked");
@@ -231,7 +231,7 @@ test("a revocation, and its lifting", { timeout: 180_000 }, async () => {
   await page.getByText("Nobody is kept out.").waitFor();
 });
 
-test("rights are taken, and given back", { timeout: 180_000 }, async () => {
+test("rights are taken, and given back", { timeout: 300_000 }, async () => {
   const mayKick = (may) => ben.waitForFunction((may) => window.rights().kick_users === may, may);
   const kickAnn = () => ben.evaluate(() => window.room.kick(window.room.members.find(({ user }) => user === "ann").id).then(() => "ok", ({ code }) => code));
   const listed = (what) => eventually(`${what} is listed`, async () => what.test(await cell(page, "ben", "Changed rights").textContent()));
@@ -263,7 +263,7 @@ test("rights are taken, and given back", { timeout: 180_000 }, async () => {
   for (const visitor of [ben, cat]) await sees(visitor, "joined ann");
 });
 
-test("a pod is drained, the last one isn't, and it is taken back", { timeout: 180_000 }, async () => {
+test("a pod is drained, the last one isn't, and it is taken back", { timeout: 300_000 }, async () => {
   await fresh();
   await go(page, "Overview");
   await row(page, "west").getByRole("button", { name: "Drain" }).click();
@@ -294,7 +294,7 @@ test("a pod is drained, the last one isn't, and it is taken back", { timeout: 18
   await nothingSeen(); // nobody in the room noticed
 });
 
-test("a tab that nobody looks at asks nothing", { timeout: 180_000 }, async () => {
+test("a tab that nobody looks at asks nothing", { timeout: 300_000 }, async () => {
   const page = await openConsole(east, { prepare: (page) => page.clock.install() });
   let asked = 0;
   page.on("request", (request) => { if (request.url().includes("/v1/")) asked++; });
@@ -318,7 +318,7 @@ test("a tab that nobody looks at asks nothing", { timeout: 180_000 }, async () =
   await page.getByText("live", { exact: true }).waitFor();
 });
 
-test("the API is out of reach, and back", { timeout: 180_000 }, async () => {
+test("the API is out of reach, and back", { timeout: 300_000 }, async () => {
   await fresh();
   await closeConsoles(); // these aren't to complain
   const page = await openConsole(east, { quiet: [/ERR_CONNECTION_REFUSED/, /ERR_CONNECTION_RESET/, /ERR_EMPTY_RESPONSE/] });
@@ -347,7 +347,7 @@ test("the API is out of reach, and back", { timeout: 180_000 }, async () => {
   for (const pod of ["east", "west"]) for (const console of [page, other]) await shows(console, pod, "State", "ready");
 });
 
-test("a key that only reads", { timeout: 180_000 }, async () => {
+test("a key that only reads", { timeout: 300_000 }, async () => {
   await fresh();
   const page = await openConsole(west, { hash: "#/rooms/lobby", quiet: [/status of 403/] });
   await signIn(page, readKey);

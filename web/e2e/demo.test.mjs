@@ -68,7 +68,7 @@ async function tell(from, text, ...others) {
   for (const page of others) await page.waitForFunction((text) => window.roompass.mesh.received.some((r) => r.text === text), text);
 }
 
-test("three people meet in a room, and nothing that they break makes a token lapse", { timeout: 170_000 }, async (t) => {
+test("three people meet in a room, and nothing that they break makes a token lapse", { timeout: 300_000 }, async (t) => {
   let ann, bob, chidi;
 
   await t.test("they enter by the keyboard, see each other and each other's tokens", async () => {

@@ -108,7 +108,7 @@ const heldAll = (person) => eventually(`${person.name} holds what was pushed`, a
   return tokens.length >= person.pushes.length && tokens.join() === person.pushes.join();
 });
 
-test("with bindJanus they enter and hear each other", { timeout: 60_000 }, async () => {
+test("with bindJanus they enter and hear each other", { timeout: 300_000 }, async () => {
   for (const name of ["Ann", "Carl", "Dora"]) await enter(name);
   const all = Object.values(people);
   for (const one of all) {
@@ -119,7 +119,7 @@ test("with bindJanus they enter and hear each other", { timeout: 60_000 }, async
   carl.last = await inRoom(carl.page, () => { window.me.unbind(); return window.me.adapter.joinToken; });
 });
 
-test("the adapter holds every push, in order, also after a drop and a pod's restart", { timeout: 60_000 }, async () => {
+test("the adapter holds every push, in order, also after a drop and a pod's restart", { timeout: 300_000 }, async () => {
   const { Ann: ann, Dora: dora } = people;
   // Each fault follows a push at once, so that no other is on its way.
   await pushed(ann);
@@ -136,14 +136,14 @@ test("the adapter holds every push, in order, also after a drop and a pod's rest
   for (const person of [ann, dora]) await heldAll(person);
 });
 
-test("unbound it gets no more", { timeout: 30_000 }, async () => {
+test("unbound it gets no more", { timeout: 300_000 }, async () => {
   const { Carl: carl } = people;
   await eventually("Carl's page has a later token", () => inRoom(carl.page, (token) => window.me.room.token.token === token, carl.pushes.at(-1)));
   assert.ok(carl.pushes.indexOf(carl.last) < carl.pushes.length - 1);
   assert.equal((await held(carl)).at(-1), carl.last);
 });
 
-test("when its Janus socket is cut the adapter joins again, with the newest token", { timeout: 60_000 }, async () => {
+test("when its Janus socket is cut the adapter joins again, with the newest token", { timeout: 300_000 }, async () => {
   const { Ann: ann, Dora: dora } = people;
   await eventually("her first token is expired", () => isExpired(dora.pushes[0]));
   for (const code of [1012, undefined]) {
@@ -158,7 +158,7 @@ test("when its Janus socket is cut the adapter joins again, with the newest toke
   }
 });
 
-test("after five lifetimes who has bindJanus hears a newcomer, and who has ended it doesn't", { timeout: 90_000 }, async () => {
+test("after five lifetimes who has bindJanus hears a newcomer, and who has ended it doesn't", { timeout: 300_000 }, async () => {
   const { Ann: ann, Carl: carl } = people;
   const { iat } = decodeJwt(ann.pushes[0]);
   await eventually("five lifetimes have passed", () => Date.now() > (iat + 5 * ttl) * 1000, 60_000);
@@ -181,7 +181,7 @@ test("after five lifetimes who has bindJanus hears a newcomer, and who has ended
   await inRoom(carl.page, () => { window.me.bind(); });
 });
 
-test("the newest token kicks, where it may", { timeout: 30_000 }, async () => {
+test("the newest token kicks, where it may", { timeout: 300_000 }, async () => {
   const { Ann: ann, Carl: carl, Dora: dora } = people;
   const kick = (who, token) => inRoom(ann.page, ([id, token]) => window.me.adapter.kick(id, token ?? window.me.room.token.token), [who.id, token]);
   await kick(dora, carl.last);
@@ -191,7 +191,7 @@ test("the newest token kicks, where it may", { timeout: 30_000 }, async () => {
   await eventually("Ann sees her go", () => inRoom(ann.page, (id) => !(id in window.me.adapter.occupants), dora.id));
 });
 
-test("bound late, Carl hears Bob as soon as his adapter asks again", { timeout: 60_000 }, async () => {
+test("bound late, Carl hears Bob as soon as his adapter asks again", { timeout: 300_000 }, async () => {
   const { Bob: bob, Carl: carl } = people;
   await eventually("Carl hears Bob", () => hears(carl, bob), 40_000);
   assert.deepEqual(problems, []);

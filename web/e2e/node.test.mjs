@@ -39,7 +39,7 @@ async function enter(user) {
   return person;
 }
 
-test("in Node the client joins, signals, has fresh tokens, and comes back when its pod is restarted or killed", { timeout: 90_000 }, async () => {
+test("in Node the client joins, signals, has fresh tokens, and comes back when its pod is restarted or killed", { timeout: 300_000 }, async () => {
   const keys = createRemoteJWKSet(new URL(`${cluster.base}/.well-known/jwks.json`));
   const ann = await enter("ann");
   const ben = await enter("ben");

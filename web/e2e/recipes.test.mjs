@@ -145,13 +145,13 @@ const release = (page) => page.evaluate(() => {
 const hasToSay = (page) => page.waitForFunction(() => new Set(window.network.held.map(({ to }) => to)).size === 2);
 const state = (page, wanted) => page.waitForFunction((wanted) => window.tab.gateway.state === wanted, wanted);
 
-test("three tabs are a mesh", { timeout: 180_000 }, async () => {
+test("three tabs are a mesh", { timeout: 300_000 }, async () => {
   tabs = {};
   for (const name of ["ann", "ben", "cat"]) tabs[name] = await openTab(name);
   await hearEachOther();
 });
 
-test("all add something at the same moment", { timeout: 180_000 }, async () => {
+test("all add something at the same moment", { timeout: 300_000 }, async () => {
   const before = await numbers();
   // What they say of it is held until all have something to say.
   const pages = Object.values(tabs);
@@ -163,7 +163,7 @@ test("all add something at the same moment", { timeout: 180_000 }, async () => {
   assert.deepEqual(await numbers(), before, "the connections are those of before");
 });
 
-test("a socket that drops", { timeout: 180_000 }, async () => {
+test("a socket that drops", { timeout: 300_000 }, async () => {
   const before = await numbers();
   const rank = await byRank();
   // Once with what was said in the last moment, and once while the others negotiate.
@@ -186,7 +186,7 @@ test("a socket that drops", { timeout: 180_000 }, async () => {
   assert.deepEqual(await numbers(), before, "the connections are those of before");
 });
 
-test("a gap", { timeout: 180_000 }, async () => {
+test("a gap", { timeout: 300_000 }, async () => {
   const before = await numbers();
   const rank = await byRank();
   for (const [i, name] of [rank[0], rank[2]].entries()) {
@@ -217,14 +217,14 @@ test("a gap", { timeout: 180_000 }, async () => {
   assert.deepEqual(await numbers(), before, "the connections are those of before");
 });
 
-test("the gateway forgets everything", { timeout: 180_000 }, async () => {
+test("the gateway forgets everything", { timeout: 300_000 }, async () => {
   const before = await each(() => window.tab.room.member);
   await restart("4s");
   await eventually("all are new members", async () => (await each(() => window.tab.room.member)).every((id) => !before.includes(id)));
   await hearEachOther();
 });
 
-test("two are away for so long that they are lost, and come back", { timeout: 180_000 }, async () => {
+test("two are away for so long that they are lost, and come back", { timeout: 300_000 }, async () => {
   const before = await numbers();
   const [first, middle, last] = await byRank();
   const lost = [tabs[first], tabs[last]];
@@ -243,7 +243,7 @@ test("two are away for so long that they are lost, and come back", { timeout: 18
   for (const [i, made] of now.entries()) for (const [user, number] of Object.entries(made)) assert.ok(number > before[i][user], "the connections are new");
 });
 
-test("somebody leaves", { timeout: 180_000 }, async () => {
+test("somebody leaves", { timeout: 300_000 }, async () => {
   const [first, , last] = await byRank();
   await tabs[last].evaluate(() => window.tab.end());
   assert.deepEqual(await tabs[last].evaluate(() => [...window.tab.peers.values()].map(({ connection }) => connection.signalingState)), ["closed", "closed"]);
