@@ -21,7 +21,7 @@ type State struct {
 	Removed       bool
 	Pods          [2]Pod
 	Sock, SockAt  uint8 // the client's newest socket, by its owner
-	Out, Apart    bool  // left or kicked; resumed without Redis
+	Out, Apart    bool  // left or kicked; resumed without Redis what another pod had taken
 	Usurped       bool  // the newest socket was closed for an older one
 	Acked         bool
 	Log           uint8 // copies of the signal
@@ -51,7 +51,7 @@ func (m Mutant) leave(s *State, owner uint8) {
 func closed(s *State, p int) {
 	if own := s.Pods[p].Own; own != 0 && own == s.Sock {
 		s.Sock = 0
-		s.Usurped = s.Usurped || !s.Out && !s.Apart && s.Owner != 0
+		s.Usurped = s.Usurped || !s.Out && !s.Apart
 	}
 	s.Pods[p].Own, s.Pods[p].From, s.Pods[p].Live = 0, 0, false
 }
@@ -83,6 +83,9 @@ func (m Mutant) reconcile(s *State, p int) {
 		}
 	}
 	push()
+	if q.Own == 0 && int(s.At) == p && s.Was == 0 && s.Owner != q.Foster {
+		s.Owner = 0 // disown
+	}
 	q.Stale = false
 }
 
@@ -117,6 +120,9 @@ func (m Mutant) Next(s State) (steps []Step) {
 					closed(t, p)
 				}
 			})
+		}
+		if !q.Cut && !q.Stale && q.Own == 0 && s.Owner != 0 && int(s.At) == p && s.Was == 0 {
+			step("has a stray", p, func(_ *State, q *Pod) { q.Stale = true })
 		}
 		if q.Own != 0 && !q.Live && !q.Stale {
 			step("linger ends", p, func(t *State, _ *Pod) { m.goes(t, p) })
@@ -155,8 +161,12 @@ func (m Mutant) Next(s State) (steps []Step) {
 			}
 			if q.Cut && q.Own != 0 {
 				move("resumes without Redis", func(t *State, q *Pod) {
-					q.From, q.Own, q.Live = q.Own, s.Next, true
-					t.Sock, t.SockAt, t.Next, t.Apart = s.Next, uint8(p), s.Next+1, true
+					if q.From == 0 { // takeHere: else what Redis knows is older still
+						q.From = q.Own
+					}
+					q.Own, q.Live = s.Next, true
+					t.Sock, t.SockAt, t.Next, t.Apart = s.Next, uint8(p), s.Next+1,
+						s.Apart || s.Owner != 0 && s.Owner != q.From && s.Was != q.From // taken elsewhere: one of the two stays
 					t.Pods[1-p].Live = false // the client has dropped it
 				})
 			}
