@@ -240,6 +240,8 @@ func Judge(s State, settled bool) string {
 		return "the newest socket was closed for an older one"
 	case !settled:
 		return ""
+	case s.Acked && s.Log == 0 && !s.Pods[0].Dead && !s.Pods[1].Dead: // a fork dies with its pod
+		return "a signal was lost"
 	case s.Pods[0].Own != 0 && s.Pods[1].Own != 0:
 		return "two owners"
 	case s.Sock != 0 && (s.Owner != s.Sock || s.Pods[s.SockAt].Own != s.Sock):

@@ -6,7 +6,7 @@ import (
 )
 
 func TestModelHolds(t *testing.T) {
-	found := Check(Start(2, 3), Mutant{}.Next, Judge)
+	found := Check(Start(3, 4), Mutant{}.Next, Judge)
 	t.Logf("%d states, %d settled", found.States, found.Settled)
 	if found.Wrong != "" {
 		t.Fatalf("%s:\n%s", found.Wrong, strings.Join(found.Trace, "\n"))
