@@ -2,10 +2,14 @@
 // its states. What it leaves out is said in docs/design.md.
 package model
 
-// A Step is something that may happen next.
+import "slices"
+
+// A Step is something that may happen next. Where it is chosen, by a client or as a fault, it needn't
+// happen; everything else does, sooner or later.
 type Step struct {
-	Name string
-	To   State
+	Name   string
+	To     State
+	Chosen bool
 }
 
 // Found is what Check saw. Trace is the shortest way to what is Wrong, if anything is.
@@ -16,7 +20,7 @@ type Found struct {
 }
 
 // Check visits what can be reached from start, breadth first, and judges each state. A state is
-// settled where nothing more can happen.
+// settled where nothing has to happen any more.
 func Check(start State, next func(State) []Step, judge func(s State, settled bool) string) Found {
 	type origin struct {
 		from State
@@ -30,10 +34,11 @@ func Check(start State, next func(State) []Step, judge func(s State, settled boo
 		queue = queue[1:]
 		found.States++
 		steps := next(s)
-		if len(steps) == 0 {
+		settled := !slices.ContainsFunc(steps, func(step Step) bool { return !step.Chosen })
+		if settled {
 			found.Settled++
 		}
-		if found.Wrong = judge(s, len(steps) == 0); found.Wrong != "" {
+		if found.Wrong = judge(s, settled); found.Wrong != "" {
 			for at := s; at != start; at = seen[at].from {
 				found.Trace = append([]string{seen[at].by}, found.Trace...)
 			}

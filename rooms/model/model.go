@@ -94,7 +94,8 @@ func (m Mutant) Next(s State) (steps []Step) {
 	step := func(name string, p int, do func(t *State, q *Pod)) {
 		t := s
 		do(&t, &t.Pods[p])
-		steps = append(steps, Step{fmt.Sprintf("%s, pod %d", name, p), t})
+		chosen := t.Faults < s.Faults || t.Moves < s.Moves
+		steps = append(steps, Step{fmt.Sprintf("%s, pod %d", name, p), t, chosen})
 	}
 	if s.Late != 0 {
 		step("late leave.lua", 0, func(t *State, _ *Pod) { m.leave(t, s.Late); t.Late = 0 })
