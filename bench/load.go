@@ -49,11 +49,15 @@ func newLoad(s side) *load {
 	return l
 }
 
-// come has n clients come in, rate a second, each when it is its time.
+// entering is how many come in at a time: on a slow machine none is late to say who it is.
+const entering = 64
+
+// come has n clients come in, rate a second at most.
 func (l *load) come(ctx context.Context, url string, n, rate int) error {
 	l.conns = make([]*websocket.Conn, n)
 	l.room = make([]string, n)
-	var entering sync.WaitGroup
+	var all sync.WaitGroup
+	free := make(chan struct{}, entering)
 	began := time.Now()
 	for i := range n {
 		l.room[i] = "bench-" + strconv.Itoa(i/roomSize)
@@ -61,9 +65,16 @@ func (l *load) come(ctx context.Context, url string, n, rate int) error {
 			l.fail(err)
 			break
 		}
-		entering.Go(func() { l.fail(l.enter(ctx, url, i)) })
+		if l.err() != nil {
+			break
+		}
+		free <- struct{}{}
+		all.Go(func() {
+			l.fail(l.enter(ctx, url, i))
+			<-free
+		})
 	}
-	entering.Wait()
+	all.Wait()
 	return l.err()
 }
 

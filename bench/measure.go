@@ -26,6 +26,7 @@ type fanout struct {
 	P99      float64 `json:"p99_ms"`
 	Expected int64   `json:"expected"`
 	Received int64   `json:"received"`
+	Void     bool    `json:"void"` // messages were lost, or came twice
 }
 
 func measure(ctx context.Context, o options, s side) (f figures, err error) {
@@ -130,6 +131,6 @@ func (p *pair) deliver(ctx context.Context, o options, l *load, rate int) (fanou
 	return fanout{
 		Rate: rate, CPU: used.cpu / millions, RedisCPU: used.redisCPU / millions,
 		P50: float64(took.ValueAtQuantile(50)) / 1000, P99: float64(took.ValueAtQuantile(99)) / 1000,
-		Expected: expected, Received: received,
+		Expected: expected, Received: received, Void: received != expected,
 	}, l.err()
 }
