@@ -54,8 +54,10 @@ func (r roompass) command(address, redis string, cheap bool) (*exec.Cmd, error) 
 			return nil, err
 		}
 		args = append(args, "--alg", "HS256")
-	} else if out, err := exec.Command(r.o.roompass, "keygen", "--out", r.o.dir).CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("keygen: %w: %s", err, out)
+	} else if _, err := os.Stat(key); err != nil {
+		if out, err := exec.Command(r.o.roompass, "keygen", "--out", r.o.dir).CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("keygen: %w: %s", err, out)
+		}
 	}
 	return exec.Command(r.o.roompass, append(args, "--key", key)...), nil
 }
