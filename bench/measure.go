@@ -19,7 +19,8 @@ type figures struct {
 
 // A fanout is what deliveries cost at one rate.
 type fanout struct {
-	Rate     int     `json:"deliveries_per_s"`
+	Rate     int     `json:"deliveries_per_s"` // offered
+	Reached  float64 `json:"reached_per_s"`
 	CPU      float64 `json:"cpu_s_per_million"`
 	RedisCPU float64 `json:"redis_cpu_s_per_million"`
 	P50      float64 `json:"p50_ms"`
@@ -129,7 +130,7 @@ func (p *pair) deliver(ctx context.Context, o options, l *load, rate int) (fanou
 	used, took, received := after.since(before), l.latencies(), l.received.Load()
 	millions := float64(max(received, 1)) / 1e6
 	return fanout{
-		Rate: rate, CPU: used.cpu / millions, RedisCPU: used.redisCPU / millions,
+		Rate: rate, Reached: float64(received) / after.at.Sub(before.at).Seconds(), CPU: used.cpu / millions, RedisCPU: used.redisCPU / millions,
 		P50: float64(took.ValueAtQuantile(50)) / 1000, P99: float64(took.ValueAtQuantile(99)) / 1000,
 		Expected: expected, Received: received, Void: received != expected,
 	}, l.err()

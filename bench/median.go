@@ -22,6 +22,7 @@ func median(rounds []figures) figures {
 	for i, first := range rounds[0].Fanout {
 		is := fanout{
 			Rate:     first.Rate,
+			Reached:  of(func(f figures) float64 { return f.Fanout[i].Reached }),
 			CPU:      of(func(f figures) float64 { return f.Fanout[i].CPU }),
 			RedisCPU: of(func(f figures) float64 { return f.Fanout[i].RedisCPU }),
 			P50:      of(func(f figures) float64 { return f.Fanout[i].P50 }),

@@ -132,6 +132,9 @@ func (r *report) print(to io.Writer) {
 	_ = table.Flush()
 	for side, all := range map[string][]fanout{"roompass": r.Roompass.Fanout, "centrifuge": r.Other.Fanout} {
 		for _, is := range all {
+			if is.Reached < 0.9*float64(is.Rate) {
+				fmt.Fprintf(to, "overloaded: %s had %.0f/s where %d were offered; its latency is of the queue\n", side, is.Reached, is.Rate)
+			}
 			if is.Void {
 				fmt.Fprintf(to, "void: %s at %d/s delivered %d of %d\n", side, is.Rate, is.Received, is.Expected)
 			}
