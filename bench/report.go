@@ -61,6 +61,10 @@ func compare(o options, ours, other figures) report {
 			How: "user and system time of the server's process, by deliveries",
 		})
 		r.delivered(void, row{
+			What: "Redis CPU, 1M deliveries" + at, Unit: "s", Roompass: is.RedisCPU, Other: than.RedisCPU,
+			How: "by INFO cpu, by deliveries",
+		})
+		r.delivered(void, row{
 			What: "latency p50" + at, Unit: "ms", Roompass: is.P50, Other: than.P50,
 			How: "from when a message was due, open loop",
 		})
