@@ -75,5 +75,8 @@ soak: tools
 	CGO_ENABLED=1 ROOMPASS_FAULT=$(FAULT) go test -race -count=$(ROUNDS) -timeout 0 \
 		-run 'Redis|Pod|Outage|Resume|Racing|Reset|Reclaim|Reap|Steps|Regress|Silent|Serve' ./rooms ./cmd/roompass
 
-bench:
+# The Go benchmarks, then the comparison with centrifuge, which is a module of its own. BENCH_ARGS are
+# its flags, as BENCH_ARGS='--connections 19000 --json -'.
+bench: build
 	go test -run '^$$' -bench . -benchmem ./...
+	go run -C bench . --roompass $(BIN) $(BENCH_ARGS)
