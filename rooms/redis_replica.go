@@ -56,6 +56,7 @@ type arrival struct {
 	member   Member
 	follower Follower
 	since    *Cursor // Resume
+	asked    bool    // Redis, which may have let it in
 
 	done     bool
 	snapshot Snapshot
