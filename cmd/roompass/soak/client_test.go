@@ -308,6 +308,7 @@ func (c *client) receive(conn *websocket.Conn, m message) error {
 	case "joined":
 		c.note("joined, degraded %v, at %s", m.Degraded, m.Cursor)
 		c.ledger.begins(c.n)
+		c.degraded(m.Degraded)
 		c.enters(m.state)
 		c.take(m.Token)
 	case "token":
@@ -358,6 +359,7 @@ func (c *client) welcomed(conn *websocket.Conn, m message) error {
 			c.world.count("gap")
 			c.ledger.begins(c.n)
 		}
+		c.degraded(room.Degraded)
 		for _, missed := range room.Missed {
 			c.event(missed)
 		}
@@ -372,6 +374,14 @@ func (c *client) welcomed(conn *websocket.Conn, m message) error {
 	c.note("welcome on %s, and in no room", m.Pod)
 	c.out()
 	return c.join(conn)
+}
+
+// degraded takes a pod's word for it that it is apart. That may be by no fault of the schedule: a
+// Redis that takes a second to answer counts as away, and the machine may be busy.
+func (c *client) degraded(is bool) {
+	if is {
+		c.world.breaks()()
+	}
 }
 
 // enters takes a room as it is. The caller has c.mu.

@@ -42,9 +42,9 @@ func (s *signal) String() string {
 
 // An ear is what one client has heard without a gap.
 type ear struct {
-	since time.Time // it hears all since then; zero: it is out
-	heard map[int]map[int]bool
-	last  map[int]*signal // from each sender
+	since time.Time              // it hears all since then; zero: it is out
+	heard map[int]map[int]string // from each sender: the cursor that came with a signal
+	last  map[int]*signal        // from each sender
 }
 
 func newLedger(w *world, room string) *ledger {
@@ -55,7 +55,7 @@ func newLedger(w *world, room string) *ledger {
 func (l *ledger) begins(client int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.ears[client] = &ear{since: time.Now(), heard: map[int]map[int]bool{}, last: map[int]*signal{}}
+	l.ears[client] = &ear{since: time.Now(), heard: map[int]map[int]string{}, last: map[int]*signal{}}
 }
 
 // ends has a client hear no more: it is out.
@@ -102,13 +102,13 @@ func (l *ledger) hears(client, by, n int, cursor string) (wrong string) {
 		return fmt.Sprintf("heard %v at cursor %s, where another client heard %v", s, cursor, there)
 	}
 	l.places[cursor] = s
-	if e.heard[by][n] {
-		return fmt.Sprintf("heard %v twice, without a gap between", s)
+	if before := e.heard[by][n]; before != "" {
+		return fmt.Sprintf("heard %v twice, at %s and %s, without a gap between", s, before, cursor)
 	}
 	if e.heard[by] == nil {
-		e.heard[by] = map[int]bool{}
+		e.heard[by] = map[int]string{}
 	}
-	e.heard[by][n] = true
+	e.heard[by][n] = cursor
 	last := e.last[by]
 	if last != nil && n < last.n {
 		// Who changed pods while these were apart has said something in each, and pods
@@ -134,7 +134,7 @@ func (l *ledger) missing(most int) (all []string) {
 				continue
 			}
 			for client, e := range l.ears {
-				if client == by || s.to >= 0 && s.to != client || !e.since.Before(s.sent) || e.heard[by][s.n] {
+				if client == by || s.to >= 0 && s.to != client || !e.since.Before(s.sent) || e.heard[by][s.n] != "" {
 					continue
 				}
 				if len(all) < most {

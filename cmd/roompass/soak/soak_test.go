@@ -278,8 +278,8 @@ func (w *world) usage() (is struct{ goroutines, files float64 }) {
 
 // nothingIsLeft waits until all that the clients took is given back.
 func (w *world) nothingIsLeft(before struct{ goroutines, files float64 }) {
-	// A pool keeps as many connections to Redis as were needed at once: 10 a processor.
-	const pool = 40
+	// A pod keeps the connections to Redis that it needed at once, 48 at most, and those that subscribe.
+	const pool = 60
 	var not []string
 	for end := time.Now().Add(leaving); ; time.Sleep(time.Second) {
 		not = nil
