@@ -1,7 +1,8 @@
 # make demo   a room on http://127.0.0.1:8080, over two pods that one may kill
 # make run    one gateway with the same page, and no more
 # make test   everything that is checked, after installing what is missing
-# make soak   the tests that break Redis and pods, for longer
+# make soak   three pods and 2,000 clients for half an hour, while all that is under them breaks
+# make soak-rooms   the tests that break Redis and pods, for longer
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 BIN     := $(CURDIR)/bin/roompass
@@ -9,7 +10,7 @@ DEMO    := $(CURDIR)/bin/demo
 OUT     ?= $(CURDIR)/web/e2e/out
 NPM_CI  := npm ci --no-audit --no-fund
 
-.PHONY: demo run build build-demo generate lint test test-go test-web test-e2e tools soak bench
+.PHONY: demo run build build-demo generate lint test test-go test-web test-e2e tools soak soak-rooms bench
 
 # ARGS are flags of the demo, as ARGS='--pods 3' or ARGS=--help.
 demo: build build-demo
@@ -67,11 +68,19 @@ test-e2e: build build-demo web/node_modules/.package-lock.json web/e2e/node_modu
 	cd $* && $(NPM_CI)
 	@touch $@
 
+# The whole product, from outside: cmd/roompass/soak says what is broken and what is checked. A run
+# prints its seed; SEED=n has the same faults again.
+DURATION ?= 30m
+CLIENTS  ?= 2000
+
+soak: tools
+	DURATION='$(DURATION)' CLIENTS='$(CLIENTS)' SEED='$(SEED)' go test -count=1 -v -timeout 0 -run '^TestSoak$$' ./cmd/roompass/soak
+
 # What breaks Redis or a pod, each fault for as long as FAULT says, ROUNDS times.
 FAULT  ?= 3m
 ROUNDS ?= 5
 
-soak: tools
+soak-rooms: tools
 	CGO_ENABLED=1 ROOMPASS_FAULT=$(FAULT) go test -race -count=$(ROUNDS) -timeout 0 \
 		-run 'Redis|Pod|Outage|Resume|Racing|Reset|Reclaim|Reap|Steps|Regress|Silent|Serve' ./rooms ./cmd/roompass
 

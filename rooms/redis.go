@@ -248,6 +248,7 @@ func (s *Redis) arrive(ctx context.Context, name string, a *arrival, ask func(*r
 		}
 		r.take(ctx, got)
 		adrift := got.status == statusAdrift
+		a.asked = a.asked || got.sent || !adrift
 		if !adrift && !r.has(a) {
 			// It was done by an attempt whose answer was lost, or in a log that this pod
 			// hasn't seen yet.

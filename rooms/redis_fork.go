@@ -229,6 +229,7 @@ func (r *replica) joinHere(a *arrival) error {
 		return ErrRoomFull
 	}
 	f.steps++
+	a.hold.anew = !a.asked
 	if !r.loaded {
 		a.hold.from = "*" // it may be there, but for the linger of its last socket
 	}
@@ -261,6 +262,7 @@ func (r *replica) takeHere(a *arrival) error {
 	if before := r.own[m.ID]; before != nil && before.from != "" {
 		a.hold.from = before.from
 	}
+	a.hold.anew = r.own[m.ID] != nil && r.own[m.ID].anew
 	m.claim = claim{owner: a.hold.key, was: "-"}
 	r.handOver(m, nil, nil)
 	r.arrive(a, m)

@@ -22,6 +22,7 @@ type hold struct {
 	made Member     // as this membership changed it last: the view may hear of that later; none: it didn't
 
 	// The view's lock guards these.
+	anew    bool   // it joined without Redis, which can't have heard of it yet
 	ended   error  // ErrTakenOver, ErrNoMember; nil while it holds
 	leaving Reason // why, where it is leaving by its own doing
 }

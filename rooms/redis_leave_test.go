@@ -210,3 +210,38 @@ func TestComeAndGoneAsAnOutageBegins(t *testing.T) {
 		}
 	}
 }
+
+// Who was put out, and joins anew while Redis is away, stays in: being kept out is about the
+// membership from before, which a join doesn't go on with.
+func TestJoinInAnOutageAfterRemoval(t *testing.T) {
+	t.Parallel()
+	for remover, where := range []string{"on its own pod", "on another"} {
+		t.Run("removed "+where, func(t *testing.T) {
+			t.Parallel()
+			w, _ := twoPods(t)
+			a, b, far := w.join(0, "a"), w.join(0, "b"), w.join(1, "far")
+			w.eventually("everybody is everywhere", w.presenceIsExact)
+			if err := w.pods[remover].Remove(t.Context(), hall, "a", rooms.ReasonRevoked); err != nil {
+				t.Fatal(err)
+			}
+			w.voices = []*voice{b, far}
+			w.eventually("a is gone everywhere", w.presenceIsExact)
+			w.cutOff(0)
+			again := &voice{ears: newEars(), member: a.member}
+			hold, _, err := w.pods[0].Join(t.Context(), hall, again.member, again.ears)
+			if err != nil {
+				t.Fatal(err)
+			}
+			again.hold = hold
+			w.proxies[0].Thaw()
+			w.voices = []*voice{again, b, far}
+			w.eventually("presence is exact", w.presenceIsExact)
+			if err := again.say(t.Context()); err != nil {
+				t.Errorf("a signals: %v", err)
+			}
+			if got := b.events(); count(got, "left a revoked") != 1 || count(got, "left a kicked") != 0 {
+				t.Errorf("b saw %q", got)
+			}
+		})
+	}
+}

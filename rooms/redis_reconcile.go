@@ -291,8 +291,11 @@ func (r *replica) reclaim(ctx context.Context, epoch string) (*reclaimed, error)
 			continue
 		}
 		life := "live"
-		if m.follower == nil {
+		switch {
+		case m.follower == nil:
 			life = "lingers"
+		case h.anew:
+			life = "new"
 		}
 		from := h.from
 		if from == "" {
@@ -307,6 +310,9 @@ func (r *replica) reclaim(ctx context.Context, epoch string) (*reclaimed, error)
 	}
 	r.mu.Unlock()
 	answer, err := r.eval(ctx, reclaimScript, epoch, 0, args...)
+	if err != nil {
+		r.mayHaveHeard(is)
+	}
 	if err != nil || word(answer, 0) != "ok" {
 		return nil, err
 	}
@@ -317,6 +323,16 @@ func (r *replica) reclaim(ctx context.Context, epoch string) (*reclaimed, error)
 		is.strays = append(is.strays, stray{word(answer, i), word(answer, i+1)})
 	}
 	return is, nil
+}
+
+// mayHaveHeard notes that Redis may have those who joined anew, so that who is removed from now on
+// may be one of them. The claim was sent, and has no answer.
+func (r *replica) mayHaveHeard(claim *reclaimed) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, v := range claim.verdicts {
+		v.hold.anew = false
+	}
 }
 
 // disown takes the strays out that nobody here has.

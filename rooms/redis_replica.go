@@ -56,6 +56,7 @@ type arrival struct {
 	member   Member
 	follower Follower
 	since    *Cursor // Resume
+	asked    bool    // Redis, which may have let it in
 
 	done     bool
 	snapshot Snapshot
@@ -313,11 +314,12 @@ func (r *replica) applyLeft(c *change, m *member, told *record) {
 	r.remove(m)
 }
 
-// livesOn reports whether a member that others gave up, since they took this pod for dead, is
-// still here.
+// livesOn reports whether a member that others lost is still here: they took this pod for dead,
+// or waited in vain for somebody who had resumed here without Redis.
 func (r *replica) livesOn(c *change, m *member) bool {
 	hold := r.own[m.ID]
-	return hold != nil && c.givenUp && hold.leaving == "" && m.follower != nil
+	return hold != nil && hold.leaving == "" && m.follower != nil &&
+		(c.givenUp || c.reason == ReasonLost && hold.from != "")
 }
 
 // bar notes who may not resume.

@@ -210,7 +210,7 @@ func (r *replica) announce(e Entry, cause *member) {
 // judge does what Redis says of a member that this pod thought to have.
 func (r *replica) judge(v verdict) {
 	h := v.hold
-	h.from = ""
+	h.from, h.anew = "", false
 	if h.ended != nil {
 		return
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/roompass/roompass/rooms/redistest"
 )
 
-// faultLasts is how long a part is broken in these tests; make soak makes it more.
+// faultLasts is how long a part is broken in these tests; make soak-rooms makes it more.
 var faultLasts = func() time.Duration {
 	if d, err := time.ParseDuration(os.Getenv("ROOMPASS_FAULT")); err == nil {
 		return d

@@ -1,6 +1,7 @@
 -- A pod says which members it has. 7: the pod's name, 8: its names before, between spaces;
 -- then of each member id, owner, the owner from whom that took it ("*": whoever has it in the
--- same session), sequence, "live" or "lingers", body, and the newest sequence that the body
+-- same session), sequence, "live", "new" (it joined anew, and Redis
+-- can't have heard of that) or "lingers", body, and the newest sequence that the body
 -- knows of: what came in after it was sent is newer.
 -- Answers a word for each: kept, joined, taken, removed, lost; then id and owner of each
 -- member that Redis thinks the pod has, and that it didn't name.
@@ -29,9 +30,9 @@ for i = 9, #ARGV, 7 do
     table.insert(answer, 'kept')
   elseif held then
     table.insert(answer, 'taken')
-  elseif is_removed(id) then
+  elseif is_removed(id) and live ~= 'new' then -- what was removed is the one before
     table.insert(answer, 'removed')
-  elseif live ~= 'live' then
+  elseif live == 'lingers' then
     table.insert(answer, 'lost')
   else
     join(id, owner, seq, pod, body)

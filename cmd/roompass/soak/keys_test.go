@@ -1,0 +1,89 @@
+package soak
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/MicahParks/keyfunc/v3"
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// A keyring verifies tokens by the keys that the pods publish, with no tolerance. None of the
+// gateway's own code is in it.
+type keyring struct {
+	world *world
+
+	mu   sync.Mutex
+	keys keyfunc.Keyfunc
+}
+
+type claims struct {
+	jwt.RegisteredClaims
+	Rooms []string `json:"room_ids"`
+}
+
+// verify takes a token that holds now, for a user in a room, and returns when it expires.
+func (k *keyring) verify(pod, text, user, room string) (time.Time, error) {
+	is, err := k.parse(text)
+	if errors.Is(err, jwt.ErrTokenUnverifiable) { // the key is new
+		if err := k.fetch(pod); err != nil {
+			return time.Time{}, err
+		}
+		is, err = k.parse(text)
+	}
+	switch {
+	case err != nil:
+		return time.Time{}, err
+	case is.Subject != user || !slices.Equal(is.Rooms, []string{room}):
+		return time.Time{}, fmt.Errorf("a token for %s in %v", is.Subject, is.Rooms)
+	}
+	return is.ExpiresAt.Time, nil
+}
+
+func (k *keyring) parse(text string) (*claims, error) {
+	k.mu.Lock()
+	keys := k.keys
+	k.mu.Unlock()
+	if keys == nil {
+		return nil, jwt.ErrTokenUnverifiable
+	}
+	var is claims
+	_, err := jwt.ParseWithClaims(text, &is, keys.Keyfunc, jwt.WithExpirationRequired(), jwt.WithValidMethods([]string{"RS512"}))
+	return &is, err
+}
+
+// fetch reads the keys of the pod that the token came from; of another one, if that is gone.
+func (k *keyring) fetch(from string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var last error
+	for _, p := range k.world.from(from) {
+		raw, err := read("http://" + p.listen + "/.well-known/jwks.json")
+		if err != nil {
+			last = err
+			continue
+		}
+		k.keys, err = keyfunc.NewJWKSetJSON(raw)
+		return err
+	}
+	return fmt.Errorf("no pod shows its keys: %w", last)
+}
+
+func read(url string) ([]byte, error) {
+	client := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Get(url)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s answers %s", url, response.Status)
+	}
+	return body, err
+}
