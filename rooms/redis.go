@@ -204,7 +204,7 @@ func (s *Redis) Resume(ctx context.Context, name string, m Member, since Cursor,
 	if err != nil {
 		return nil, Resumption{}, fmt.Errorf("resume in %q: %w", name, err)
 	}
-	if !a.told {
+	if !a.told && !a.apart {
 		a.missed, a.told = a.hold.room.fetch(ctx, a.hold.member, since, a.at)
 	}
 	return a.hold, Resumption{Snapshot: a.snapshot, Missed: a.missed, Gap: !a.told}, nil

@@ -23,7 +23,6 @@ type fork struct {
 	entries []*record
 	dropped uint64          // entries that aren't kept any more
 	whole   uint64          // entries of which the log says that it has them all
-	apart   bool            // it told a signal that the log has without the fork's name, so far
 	told    map[step]bool   // signals and changes of its members, which the log has too, or will
 	left    map[string]bool // owners whose leaving it told
 	queue   []forked
@@ -93,7 +92,6 @@ func (r *replica) tellApart(c *change) {
 	m.claim.seq = c.seq
 	f := r.fork
 	f.told[step{c.owner, c.seq}] = true
-	f.apart = f.apart || c.kind == 'S'
 	if c.kind != 'S' {
 		m.Member = c.member
 	}

@@ -71,7 +71,7 @@ func TestForkWrittenAfterAResumption(t *testing.T) {
 			if err := a.hold.Suspend(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if back, err := w.resumeAt(a, 1); err != nil || back.Gap {
+			if back, err := w.resumeAt(a, 1); err != nil || back.Gap != outage {
 				t.Errorf("resumed on the other pod: gap %v, %v", back.Gap, err)
 			}
 			for _, v := range w.voices {

@@ -77,7 +77,9 @@ func (r *replica) missed(m *member, since Cursor) ([]*Entry, bool) {
 	}
 	recs := slices.Collect(r.log.after(base.N))
 	ours := r.fork != nil && r.fork.name == fork
-	if !ours && !isWhole(recs, fork, forkN) && (hasUnnamed(recs) || r.fork != nil && r.fork.apart) {
+	if !ours && !isWhole(recs, fork, forkN) && (hasUnnamed(recs) || r.fork != nil) {
+		// What that fork told may yet come without its name, from what was sent to Redis in vain; and
+		// this fork's cursors can't say what was seen of that one.
 		return nil, false
 	}
 	if r.fork != nil {

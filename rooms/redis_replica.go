@@ -62,6 +62,7 @@ type arrival struct {
 	snapshot Snapshot
 	missed   []*Entry
 	told     bool   // missed is what there was
+	apart    bool   // it came in in a fork, of which the log alone can't tell
 	at       uint64 // number of the entry at which it came in
 }
 
@@ -394,7 +395,7 @@ func (r *replica) arrive(a *arrival, m *member) {
 		}
 		a.missed, a.told = r.missed(m, *a.since)
 	}
-	a.done, a.at, a.snapshot = true, r.log.last, r.snapshotNow()
+	a.done, a.apart, a.at, a.snapshot = true, r.fork != nil, r.log.last, r.snapshotNow()
 }
 
 // has reports whether somebody has come in.
