@@ -368,11 +368,22 @@ func (r *replica) claimed(m *member, now claim) {
 	case now.was == hold.key:
 		r.mend() // adopted by a pod that took this one for dead
 	default:
-		r.handOver(m, nil, nil)
-		delete(r.own, m.ID)
-		if r.idle() {
-			r.store.tidySoon(r)
-		}
+		r.yield(hold)
+	}
+}
+
+// yield ends a hold on a member that is another pod's. Whoever resumed here without Redis may have done
+// so after that pod's: it has to come back, and then it is the newest for sure.
+func (r *replica) yield(h *hold) {
+	m := h.member
+	if f := m.follower; f != nil && h.from != "" {
+		m.follower = nil
+		f.Detached(ErrGap)
+	}
+	r.handOver(m, nil, nil)
+	delete(r.own, m.ID)
+	if r.idle() {
+		r.store.tidySoon(r)
 	}
 }
 

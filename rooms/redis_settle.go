@@ -210,17 +210,13 @@ func (r *replica) announce(e Entry, cause *member) {
 // judge does what Redis says of a member that this pod thought to have.
 func (r *replica) judge(v verdict) {
 	h := v.hold
-	h.from, h.anew = "", false
+	defer func() { h.from, h.anew = "", false }()
 	if h.ended != nil {
 		return
 	}
 	switch v.word {
 	case "taken":
-		r.handOver(h.member, nil, nil)
-		delete(r.own, h.member.ID)
-		if r.idle() {
-			r.store.tidySoon(r)
-		}
+		r.yield(h)
 	case "removed", "lost":
 		why := ReasonKicked
 		if v.word == "lost" {

@@ -147,8 +147,8 @@ type Follower interface {
 
 	// Detached is the last call that a follower ever gets. err is [ErrTakenOver]
 	// where another follower has the membership now, and [ErrGap] where entries
-	// were missed that can't be told any more: the member lingers then, and has to
-	// resume.
+	// were missed that can't be told any more, or nobody knows after an outage which
+	// follower is the newest: the member lingers then, and has to resume.
 	Detached(err error)
 }
 
