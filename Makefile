@@ -43,8 +43,8 @@ tools:
 lint:
 	@unformatted=$$(find . -name node_modules -prune -o -name '*.go' -exec gofmt -l {} +); \
 	if [ -n "$$unformatted" ]; then echo "not formatted; run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
-	$(STATIC) go vet ./...
-	$(STATIC) go tool staticcheck ./...
+	$(STATIC) go vet -tags soak ./...
+	$(STATIC) go tool staticcheck -tags soak ./...
 
 # Fuzz targets run here with their seeds. What takes longest begins first; most tests wait, so
 # that more of them run at a time than there are processors.
@@ -74,7 +74,7 @@ DURATION ?= 30m
 CLIENTS  ?= 2000
 
 soak: tools
-	DURATION='$(DURATION)' CLIENTS='$(CLIENTS)' SEED='$(SEED)' go test -count=1 -v -timeout 0 -run '^TestSoak$$' ./cmd/roompass/soak
+	DURATION='$(DURATION)' CLIENTS='$(CLIENTS)' SEED='$(SEED)' go test -tags soak -count=1 -v -timeout 0 -run '^TestSoak$$' ./cmd/roompass/soak
 
 # What breaks Redis or a pod, each fault for as long as FAULT says, ROUNDS times.
 FAULT  ?= 3m

@@ -1,3 +1,5 @@
+//go:build soak
+
 package soak
 
 import (
@@ -47,7 +49,7 @@ const (
 func TestSoak(t *testing.T) {
 	lasts, err := time.ParseDuration(os.Getenv("DURATION"))
 	if err != nil {
-		t.Skip("it takes its time: make soak, or DURATION=5m")
+		t.Fatalf("DURATION: %v", err)
 	}
 	seed := uint64(time.Now().UnixNano() % 1_000_000)
 	if text := os.Getenv("SEED"); text != "" {
