@@ -3,6 +3,7 @@
 package soak
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -76,16 +77,28 @@ func (k *keyring) fetch(from string) error {
 	return fmt.Errorf("no pod shows its keys: %w", last)
 }
 
+// read gets what is at an address.
 func read(url string) ([]byte, error) {
-	client := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	response, err := client.Get(url)
+	request, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	return ask(request, 2*time.Second)
+}
+
+// ask sends a request by a connection of its own, and returns the answer's body; one that isn't a
+// success is an error. What is read answers with 200.
+func ask(request *http.Request, most time.Duration) ([]byte, error) {
+	client := &http.Client{Timeout: most, Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(request)
 	if err != nil {
 		return nil, err
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s answers %s", url, response.Status)
+	well := response.StatusCode == http.StatusOK || request.Method != http.MethodGet && response.StatusCode/100 == 2
+	if err == nil && !well {
+		err = fmt.Errorf("%s %s: %s %s", request.Method, request.URL, response.Status, bytes.TrimSpace(body))
 	}
 	return body, err
 }

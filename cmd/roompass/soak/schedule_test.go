@@ -86,7 +86,7 @@ func draw(random *rand.Rand, lasts time.Duration) round {
 	return r
 }
 
-// breaks goes through a round, and returns when all of it is mended.
+// through goes through a round, and returns when all of it is mended.
 func (w *world) through(r round) {
 	began := time.Now()
 	var lanes sync.WaitGroup
@@ -147,31 +147,15 @@ func (w *world) strike(f fault) {
 		time.Sleep(f.lasts)
 
 	case "restart Redis, empty":
-		mended := w.breaks()
-		w.redis.Kill()
-		time.Sleep(f.lasts)
-		w.redis.Restart()
-		mended()
+		w.apartFor(f.lasts, w.redis.Kill, w.redis.Restart)
 	case "hang Redis":
-		mended := w.breaks()
-		w.redis.Freeze()
-		time.Sleep(f.lasts)
-		w.redis.Thaw()
-		mended()
+		w.apartFor(f.lasts, w.redis.Freeze, w.redis.Thaw)
 	case "empty Redis":
-		mended := w.breaks()
-		w.redis.Do("FLUSHALL")
-		mended()
+		w.apartFor(0, func() { w.redis.Do("FLUSHALL") }, nil)
 	case "cut a pod off Redis":
-		mended := w.breaks()
-		p.link.Cut()
-		mended()
+		w.apartFor(0, p.link.Cut, nil)
 	case "freeze a pod's way to Redis":
-		mended := w.breaks()
-		p.link.Freeze()
-		time.Sleep(f.lasts)
-		p.link.Thaw()
-		mended()
+		w.apartFor(f.lasts, p.link.Freeze, p.link.Thaw)
 	case "mute a pod's subscription":
 		p.link.Mute()
 
@@ -195,6 +179,17 @@ func (w *world) strike(f fault) {
 		n := w.counts["new keys"]
 		w.mu.Unlock()
 		w.rotate(n)
+	}
+}
+
+// apartFor breaks what the pods share, and mends it after a time; nil: it mends itself.
+func (w *world) apartFor(lasts time.Duration, breakIt, mend func()) {
+	mended := w.breaks()
+	defer mended()
+	breakIt()
+	if mend != nil {
+		time.Sleep(lasts)
+		mend()
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"os"
@@ -40,7 +39,6 @@ const (
 // A world is all that runs, and what was seen of it.
 type world struct {
 	t        *testing.T
-	began    time.Time
 	dir      string // binary, keys and the pods' logs
 	redis    *redistest.Server
 	pods     []*pod
@@ -95,7 +93,7 @@ func newWorld(t *testing.T, clients, inRoom int) *world {
 		t.Fatal(err)
 	}
 	w := &world{
-		t: t, began: start, dir: dir, redis: redistest.Start(t), seen: map[int]bool{}, counts: map[string]int{},
+		t: t, dir: dir, redis: redistest.Start(t), seen: map[int]bool{}, counts: map[string]int{},
 		least: time.Hour, revocations: map[int]*revocation{},
 	}
 	t.Cleanup(func() {
@@ -465,17 +463,7 @@ func (p *pod) operate(method, path string, body any) ([]byte, error) {
 	}
 	request.Header.Set("Authorization", "Bearer "+adminKey)
 	request.Header.Set("Content-Type", "application/json")
-	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	response, err := client.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer response.Body.Close()
-	answer, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode/100 != 2 {
-		err = fmt.Errorf("%s %s: %s %s", method, path, response.Status, bytes.TrimSpace(answer))
-	}
-	return answer, err
+	return ask(request, 5*time.Second)
 }
 
 // metrics reads numbers without labels.
