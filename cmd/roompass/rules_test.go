@@ -155,6 +155,7 @@ func TestARevocationSurvivesRedis(t *testing.T) {
 	if code, answer := pods[0].operate(t, operatorKey, "POST", "/v1/revocations", `{"user":"bob","for":"1h"}`); code != 200 {
 		t.Fatalf("%d %v", code, answer)
 	}
+	eventually(t, "the other pod has heard of it", func() bool { code, _ := tokenOf(t, pods[1], "bob", "r"); return code == 403 })
 	redis.Kill()
 	eventually(t, "the pods are degraded", func() bool {
 		return pods[0].counts(t, "roompass_degraded 1") && pods[1].counts(t, "roompass_degraded 1")
