@@ -19,8 +19,8 @@ import (
 )
 
 // A conn is one socket, from the upgrade to its end. Its one goroutine reads;
-// a writer runs only while there is something to write. Requests are handled on
-// the reading goroutine, one after the other.
+// a writer runs only while there is something to write. Requests are handled one
+// after the other, while the reading goroutine waits.
 type conn struct {
 	server  *Server
 	ws      *websocket.Conn // nil: the peer is this process
@@ -70,7 +70,7 @@ const closeWait = 2 * time.Second
 // serve reads until the socket ends.
 func (c *conn) serve() {
 	defer c.server.running.Done()
-	var buffer *bytes.Buffer
+	request := &job{conn: c, done: make(chan struct{}, 1)}
 	for {
 		// Nothing cancels the context: what ends a read is the connection's
 		// deadline or its end, which costs no timer.
@@ -79,7 +79,7 @@ func (c *conn) serve() {
 			c.finish(err)
 			return
 		}
-		buffer = readBuffers.Get().(*bytes.Buffer)
+		buffer := readBuffers.Get().(*bytes.Buffer)
 		buffer.Reset()
 		_, err = buffer.ReadFrom(r)
 		switch {
@@ -89,7 +89,9 @@ func (c *conn) serve() {
 			c.close(CloseBadFrame, errNotMessage.Error())
 		default:
 			c.busy.Store(true)
-			c.handle(buffer.Bytes())
+			request.text = buffer.Bytes()
+			c.server.workers.do(request)
+			request.text = nil
 			c.busy.Store(false)
 		}
 		if buffer.Cap() <= 64<<10 {
