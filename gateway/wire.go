@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -24,7 +25,7 @@ const (
 
 // A transport carries a connection's frames to its peer.
 type transport interface {
-	// writeFrames writes frames, which it consumes. A close frame may only be the last.
+	// writeFrames writes frames. A close frame may only be the last.
 	writeFrames(frames [][]byte) error
 	// hasSentClose says whether a close frame went out.
 	hasSentClose() bool
@@ -84,8 +85,7 @@ func (w *wire) Write(p []byte) (int, error) {
 // errCloseSent says that a close frame went out before these frames.
 var errCloseSent = errors.New("the connection is closing")
 
-// writeFrames writes frames in one call to the kernel where it can. The slice's
-// elements are consumed. A close frame may only be the last.
+// writeFrames implements [transport], in one call to the kernel.
 func (w *wire) writeFrames(frames [][]byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -100,10 +100,18 @@ func (w *wire) writeFrames(frames [][]byte) error {
 		_, err := w.Conn.Write(frames[0])
 		return err
 	}
-	buffers := net.Buffers(frames)
-	_, err := buffers.WriteTo(w.Conn)
+	// A copy costs less than writev(2), for which each connection would keep memory.
+	joined := joins.Get().(*bytes.Buffer)
+	defer joins.Put(joined)
+	joined.Reset()
+	for _, f := range frames {
+		joined.Write(f)
+	}
+	_, err := w.Conn.Write(joined.Bytes())
 	return err
 }
+
+var joins = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // hasSentClose says whether a close frame went out, ours or the library's.
 func (w *wire) hasSentClose() bool {
