@@ -43,8 +43,8 @@ type transport interface {
 // writes its replies to control frames; everything else the gateway writes here
 // as ready frames, so that one message to many is framed once.
 //
-// The write deadline is set anew for every write: it would otherwise stay, and
-// fail the library's next pong.
+// The write deadline is checked before every write: it stays set, and would otherwise
+// fail a later one.
 type wire struct {
 	net.Conn
 	ws      *websocket.Conn // what reads through it
@@ -53,6 +53,7 @@ type wire struct {
 
 	mu        sync.Mutex // one write at a time, and:
 	closeSent bool       // a close frame is out: nothing may follow it
+	until     time.Time  // the write deadline
 }
 
 // Read serves what the HTTP server had read ahead, then the socket.
@@ -76,10 +77,21 @@ func (w *wire) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	w.closeSent = len(p) > 0 && p[0]&0xf == opClose
-	if err := w.Conn.SetWriteDeadline(time.Now().Add(w.timeout)); err != nil {
+	if err := w.bound(); err != nil {
 		return 0, err
 	}
 	return w.Conn.Write(p)
+}
+
+// bound gives the next write at least timeout, and at most twice that, so that most writes needn't
+// set a deadline.
+func (w *wire) bound() error {
+	now := time.Now()
+	if w.until.Sub(now) >= w.timeout {
+		return nil
+	}
+	w.until = now.Add(2 * w.timeout)
+	return w.Conn.SetWriteDeadline(w.until)
 }
 
 // errCloseSent says that a close frame went out before these frames.
@@ -93,7 +105,7 @@ func (w *wire) writeFrames(frames [][]byte) error {
 		return errCloseSent
 	}
 	w.closeSent = frames[len(frames)-1][0]&0xf == opClose
-	if err := w.Conn.SetWriteDeadline(time.Now().Add(w.timeout)); err != nil {
+	if err := w.bound(); err != nil {
 		return err
 	}
 	if len(frames) == 1 {
