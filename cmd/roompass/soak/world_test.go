@@ -24,23 +24,36 @@ import (
 	"github.com/roompass/roompass/rooms/redistest"
 )
 
-// What the pods run with. The margin of a token is longer than a client needs to find its socket
-// dead and another pod alive, so there is no reason for a lapse, whatever breaks.
+// What the pods run with, beside what the run's settings say.
 const (
-	tokenTTL     = 20 * time.Second
-	tokenRefresh = 10 * time.Second
-	ping         = 2 * time.Second
-	lease        = 4 * time.Second
-	linger       = 6 * time.Second
-	drain        = 4 * time.Second
-	adminKey     = "soak-soak-soak-soak"
+	ping     = 2 * time.Second
+	lease    = 4 * time.Second
+	linger   = 6 * time.Second
+	drain    = 4 * time.Second
+	adminKey = "soak-soak-soak-soak"
 )
+
+// Settings are what a run is made of. The margin of a token, less what a clock is wrong by, has to be
+// longer than a client needs to find its socket dead and another pod alive. So there is no reason
+// for a lapse, whatever breaks.
+type settings struct {
+	name         string // to see it again
+	clients      int
+	ttl, refresh time.Duration // of tokens
+	step         time.Duration // by which clocks are wrong at most; 0: they are right
+	brief        bool          // doesn't wait for what the pods keep for minutes
+	rounds       []round
+}
 
 // A world is all that runs, and what was seen of it.
 type world struct {
+	settings
 	t        *testing.T
 	dir      string // binary, keys and the pods' logs
 	redis    *redistest.Server
+	spare    *redistest.Server                      // has Redis's place when that fails over
+	feeds    map[*redistest.Server]*redistest.Proxy // the way to each of the two for the other, as its replica
+	app      *app
 	pods     []*pod
 	balancer *balancer
 	keys     *keyring
@@ -86,14 +99,14 @@ func clock(at time.Time) string {
 	return fmt.Sprintf("%.3fs", at.Sub(start).Seconds())
 }
 
-func newWorld(t *testing.T, clients, inRoom int) *world {
+func newWorld(t *testing.T, s settings) *world {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "roompass-soak-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := &world{
-		t: t, dir: dir, redis: redistest.Start(t), seen: map[int]bool{}, counts: map[string]int{},
+		settings: s, t: t, dir: dir, feeds: map[*redistest.Server]*redistest.Proxy{}, seen: map[int]bool{}, counts: map[string]int{},
 		least: time.Hour, revocations: map[int]*revocation{},
 	}
 	t.Cleanup(func() {
@@ -104,7 +117,16 @@ func newWorld(t *testing.T, clients, inRoom int) *world {
 		}
 	})
 	w.keys = &keyring{world: w}
-	build := exec.Command("go", "build", "-o", w.path("roompass"), "github.com/roompass/roompass/cmd/roompass")
+	for _, of := range []**redistest.Server{&w.redis, &w.spare} {
+		*of = redistest.Start(t, "--repl-diskless-sync-delay", "0")
+		w.feeds[*of] = redistest.Through(*of)
+	}
+	w.app = startApp(t, w, "127.0.0.1:"+strconv.Itoa(redistest.FreePort(t)))
+	args := []string{"build", "-o", w.path("roompass")}
+	if s.step > 0 {
+		args = append(args, withClocks(t, dir)...)
+	}
+	build := exec.Command("go", append(args, "github.com/roompass/roompass/cmd/roompass")...)
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
@@ -120,6 +142,9 @@ func newWorld(t *testing.T, clients, inRoom int) *world {
 		})
 	}
 	for _, p := range w.pods {
+		if s.step > 0 {
+			p.step(0)
+		}
 		p.start()
 		t.Cleanup(p.kill)
 	}
@@ -127,7 +152,7 @@ func newWorld(t *testing.T, clients, inRoom int) *world {
 		p.awaitReady()
 	}
 	w.balancer = balance(t, w.pods)
-	for n := range clients {
+	for n := range s.clients {
 		if n%inRoom == 0 {
 			w.ledgers = append(w.ledgers, newLedger(w, "soak-"+strconv.Itoa(n/inRoom)))
 		}
@@ -136,6 +161,9 @@ func newWorld(t *testing.T, clients, inRoom int) *world {
 	}
 	return w
 }
+
+// lead is how long before a token the app is asked.
+func (w *world) lead() time.Duration { return min(15*time.Second, w.refresh/4) }
 
 func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
 
@@ -238,6 +266,19 @@ func (w *world) from(name string) []*pod {
 	})
 	return all
 }
+
+// named returns a pod; nil where there is none of that name.
+func (w *world) named(name string) *pod {
+	for _, p := range w.pods {
+		if p.name == name {
+			return p
+		}
+	}
+	return nil
+}
+
+// mayBeOut says whether there is a reason for a client to be put out, or was until lately.
+func (w *world) mayBeOut(c *client) bool { return w.wasRevoked(c.n) || w.app.refusedLately(c.user) }
 
 // wasRevoked says whether a client is revoked, or was so until lately.
 func (w *world) wasRevoked(client int) bool {
@@ -359,6 +400,8 @@ type pod struct {
 	cmd   *exec.Cmd
 	lives int
 	ended chan struct{}
+	stood time.Time // when it last went on after it stood still
+	steps []step    // of its clock
 }
 
 // start starts it, again if it is the first time that it ends for want of Redis.
@@ -374,12 +417,14 @@ func (p *pod) start() {
 	defer log.Close()
 	fmt.Fprintf(log, "--- life %d, started at %s\n", p.lives, clock(time.Now()))
 	p.cmd = exec.Command(p.world.path("roompass"), "serve",
-		"--key", p.world.path("keys"), "--access", "open", "--admin-key", adminKey, "--redis", p.link.URL(), "--pod-id", p.name,
+		"--key", p.world.path("keys"), "--access", "webhook", "--access-webhook", p.world.app.url(p.name), "--access-webhook-secret", appSecret,
+		"--access-max-stale", maxStale.String(), "--admin-key", adminKey, "--redis", p.link.URL(), "--pod-id", p.name,
 		"--listen", p.listen, "--admin-listen", strings.TrimPrefix(p.operator, "http://"),
-		"--token-ttl", tokenTTL.String(), "--token-refresh", tokenRefresh.String(), "--ping", ping.String(),
+		"--token-ttl", p.world.ttl.String(), "--token-refresh", p.world.refresh.String(), "--ping", ping.String(),
 		"--lease", lease.String(), "--linger", linger.String(), "--drain", drain.String(),
 		"--max-unauthenticated", "100000")
 	p.cmd.Stdout, p.cmd.Stderr = log, log
+	p.cmd.Env = append(os.Environ(), "SOAK_CLOCK="+p.clockFile())
 	if err := p.cmd.Start(); err != nil {
 		p.world.wrong(-1, err.Error())
 		return
@@ -497,6 +542,9 @@ func (w *world) summary() string {
 	fmt.Fprintf(&b, "%d signals sent, %d acknowledged, %d deliveries; %d were due without a gap, and came\n", said, acknowledged, heard, expected)
 	fmt.Fprintf(&b, "%d signals excused, since their pod went down while it was apart; %d heard after a later one, from a sender that changed pods then\n", excused, turned)
 	fmt.Fprintf(&b, "%d tokens verified; one had %v left when it came, the others more\n", w.tokens, w.least.Round(time.Millisecond))
+	w.app.mu.Lock()
+	fmt.Fprintf(&b, "%d questions to the app\n", w.app.asked)
+	w.app.mu.Unlock()
 	for _, what := range slices.Sorted(maps.Keys(w.counts)) {
 		fmt.Fprintf(&b, "%d × %s\n", w.counts[what], what)
 	}
