@@ -312,8 +312,8 @@ func (c *client) receive(conn *websocket.Conn, m message) error {
 		return c.welcomed(conn, m)
 	case "joined":
 		c.note("joined, degraded %v, at %s", m.Degraded, m.Cursor)
-		c.ledger.begins(c.n)
 		c.degraded(m.Degraded)
+		c.ledger.begins(c.n, m.Degraded)
 		c.enters(m.state)
 		c.take(m.Token)
 	case "token":
@@ -363,11 +363,11 @@ func (c *client) welcomed(conn *websocket.Conn, m message) error {
 		}
 		c.note("back on %s, gap %v, missed %d, degraded %v, at %s, was at %s, new token %v",
 			m.Pod, room.Gap, len(room.Missed), room.Degraded, room.Cursor, c.cursor, room.Token != nil)
+		c.degraded(room.Degraded)
 		if room.Gap {
 			c.world.count("gap")
-			c.ledger.begins(c.n)
+			c.ledger.begins(c.n, room.Degraded)
 		}
-		c.degraded(room.Degraded)
 		for _, missed := range room.Missed {
 			c.event(missed)
 		}

@@ -165,10 +165,12 @@ func (w *world) strike(f fault) {
 		time.Sleep(f.lasts)
 
 	case "restart Redis, empty":
+		w.redisForgets()
 		w.apartFor(f.lasts, w.redis.Kill, w.redis.Restart)
 	case "hang Redis":
 		w.apartFor(f.lasts, w.redis.Freeze, w.redis.Thaw)
 	case "empty Redis":
+		w.redisForgets()
 		w.apartFor(0, func() { w.redis.Do("FLUSHALL") }, nil)
 	case "cut a pod off Redis":
 		w.apartFor(0, p.link.Cut, nil)
@@ -234,6 +236,7 @@ func (w *world) failOver(lasts, lagged time.Duration) {
 	})
 	feed.Freeze()
 	time.Sleep(lagged)
+	w.redisForgets()
 	w.apartFor(lasts, w.redis.Kill, func() {
 		w.spare.Do("REPLICAOF", "NO", "ONE")
 		feed.Cut()

@@ -44,7 +44,9 @@ const (
 //     operator's API of each pod, and by the sockets;
 //   - each signal that was acknowledged has come to all who were in the room since it was sent,
 //     and weren't told of a gap. It may be lost with a pod that went down while it was apart
-//     from the others, if that is where it was acknowledged;
+//     from the others, if that is where it was acknowledged, and with a Redis that loses what it
+//     has before pods that were apart have read it. Who joins while pods are apart hears of the
+//     others what is said after that;
 //   - no pod counts a lapse, and all are ready.
 //
 // At last, when all clients have left: no member, goroutine, open file or key without an end

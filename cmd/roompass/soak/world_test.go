@@ -76,7 +76,8 @@ type world struct {
 // An outage is when pods may have been apart. end is zero while it lasts.
 type outage struct{ start, end time.Time }
 
-// A loss is a pod that went down while it was apart: with it goes what it hadn't written.
+// A loss is a pod that went down while it was apart: with it goes what it hadn't written. Where pod is
+// "" Redis lost what it had before pods that had been apart could read it.
 type loss struct {
 	pod         string
 	since, till time.Time
@@ -221,6 +222,11 @@ func (w *world) breaks() (mended func()) {
 // merging is how long after an outage a pod may still be writing what was said meanwhile.
 const merging = 10 * time.Second
 
+// has says whether pods may have been apart at a time by reason of it.
+func (o outage) has(at time.Time) bool {
+	return !at.Before(o.start) && (o.end.IsZero() || at.Before(o.end.Add(merging)))
+}
+
 // apart says whether pods may have been apart at a time.
 func (w *world) apart(at time.Time) bool {
 	w.mu.Lock()
@@ -232,7 +238,7 @@ func (w *world) apart(at time.Time) bool {
 // apartSince says since when. The caller has w.mu.
 func (w *world) apartSince(at time.Time) (since time.Time, apart bool) {
 	for _, o := range w.broken {
-		if !at.Before(o.start) && (o.end.IsZero() || at.Before(o.end.Add(merging))) && (!apart || o.start.Before(since)) {
+		if o.has(at) && (!apart || o.start.Before(since)) {
 			since, apart = o.start, true
 		}
 	}
@@ -249,12 +255,29 @@ func (w *world) goesDown(pod string) {
 	}
 }
 
-// wentDown says whether a signal may be lost with the pod that accepted it.
+// redisForgets notes that Redis loses what it has.
+func (w *world) redisForgets() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
+	if since, apart := w.apartSince(now); apart {
+		w.down = append(w.down, loss{"", since, now.Add(time.Second)})
+	}
+}
+
+// together says whether two times are of one outage.
+func (w *world) together(a, b time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.ContainsFunc(w.broken, func(o outage) bool { return o.has(a) && o.has(b) })
+}
+
+// wentDown says whether a signal may be lost with the pod that accepted it, or with Redis.
 func (w *world) wentDown(s *signal) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.ContainsFunc(w.down, func(l loss) bool {
-		return l.pod == s.pod && !s.acked.Before(l.since) && s.sent.Before(l.till)
+		return (l.pod == "" || l.pod == s.pod) && !s.acked.Before(l.since) && s.sent.Before(l.till)
 	})
 }
 
@@ -540,7 +563,7 @@ func (w *world) summary() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	fmt.Fprintf(&b, "%d signals sent, %d acknowledged, %d deliveries; %d were due without a gap, and came\n", said, acknowledged, heard, expected)
-	fmt.Fprintf(&b, "%d signals excused, since their pod went down while it was apart; %d heard after a later one, from a sender that changed pods then\n", excused, turned)
+	fmt.Fprintf(&b, "%d signals excused, since their pod went down, or Redis lost them, while pods were apart; %d heard after a later one, from a sender that changed pods then\n", excused, turned)
 	fmt.Fprintf(&b, "%d tokens verified; one had %v left when it came, the others more\n", w.tokens, w.least.Round(time.Millisecond))
 	w.app.mu.Lock()
 	fmt.Fprintf(&b, "%d questions to the app\n", w.app.asked)
