@@ -161,13 +161,13 @@ func (l *ledger) settled() {
 			if s.acked.IsZero() {
 				continue
 			}
-			if l.world.wentDown(s) {
-				l.counts.excused++
-				continue
-			}
 			for client, e := range l.ears {
-				if client != by && (s.to < 0 || s.to == client) && e.since.Before(s.sent) {
+				switch {
+				case client == by || s.to >= 0 && s.to != client || !e.since.Before(s.sent):
+				case e.heard[by][s.n] != "":
 					l.counts.expected++
+				default:
+					l.counts.excused++
 				}
 			}
 		}

@@ -48,7 +48,7 @@ var kinds = [][]struct {
 }{
 	{
 		{"kill a pod", 8 * time.Second},
-		{"stop a pod", 15 * time.Second},
+		{"stop a pod", 14 * time.Second},
 		{"restart the pods, one after the other", 0},
 		{"cut a pod's clients off", 0},
 		{"freeze a pod's clients", 12 * time.Second},

@@ -68,7 +68,7 @@ func TestSoak(t *testing.T) {
 			t.Fatalf("CLIENTS: %v", err)
 		}
 	}
-	ttl := 20 * time.Second
+	ttl := 30 * time.Second
 	if text := os.Getenv("TTL"); text != "" {
 		if ttl, err = time.ParseDuration(text); err != nil {
 			t.Fatalf("TTL: %v", err)
@@ -76,7 +76,7 @@ func TestSoak(t *testing.T) {
 	}
 	s := settings{
 		name:    fmt.Sprintf("make soak SEED=%d DURATION=%v CLIENTS=%d TTL=%v", seed, lasts, clients, ttl),
-		clients: clients, ttl: ttl, refresh: ttl / 2, step: ttl / 10,
+		clients: clients, ttl: ttl, refresh: ttl / 3, step: ttl / 10,
 	}
 	for n := range max(1, int(lasts/(breaking+15*time.Second))) {
 		s.rounds = append(s.rounds, draw(seed, uint64(n), breaking))

@@ -34,8 +34,9 @@ const (
 )
 
 // Settings are what a run is made of. The margin of a token, less what a clock is wrong by, has to be
-// longer than a client needs to find its socket dead and another pod alive. So there is no reason
-// for a lapse, whatever breaks.
+// longer than a client needs to find its socket dead and another pod alive, and longer than a pod is
+// stopped: that counts what ran out meanwhile, though its clients have left. So there is no reason for
+// a lapse, whatever breaks.
 type settings struct {
 	name         string // to see it again
 	clients      int
@@ -563,7 +564,7 @@ func (w *world) summary() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	fmt.Fprintf(&b, "%d signals sent, %d acknowledged, %d deliveries; %d were due without a gap, and came\n", said, acknowledged, heard, expected)
-	fmt.Fprintf(&b, "%d signals excused, since their pod went down, or Redis lost them, while pods were apart; %d heard after a later one, from a sender that changed pods then\n", excused, turned)
+	fmt.Fprintf(&b, "%d excused, since their pod went down, or Redis lost them, or somebody joined, while pods were apart; %d heard after a later one, from a sender that changed pods then\n", excused, turned)
 	fmt.Fprintf(&b, "%d tokens verified; one had %v left when it came, the others more\n", w.tokens, w.least.Round(time.Millisecond))
 	w.app.mu.Lock()
 	fmt.Fprintf(&b, "%d questions to the app\n", w.app.asked)
