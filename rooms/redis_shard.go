@@ -75,7 +75,9 @@ func (h *shard) fail(why error) {
 var processBegan = time.Now()
 
 // outage is how long ago it went down.
-func (h *shard) outage() time.Duration { return time.Since(processBegan) - time.Duration(h.since.Load()) }
+func (h *shard) outage() time.Duration {
+	return time.Since(processBegan) - time.Duration(h.since.Load())
+}
 
 // lookNow has it probed at once.
 func (h *shard) lookNow() {
