@@ -187,7 +187,7 @@ func (s *Redis) Outage() (longest time.Duration) {
 	defer s.shardsMu.Unlock()
 	for _, h := range s.shards {
 		if h.down.Load() {
-			longest = max(longest, time.Since(time.Unix(0, h.since.Load())), 1)
+			longest = max(longest, h.outage(), 1)
 		}
 	}
 	return max(longest, s.pod.overdue())

@@ -120,6 +120,9 @@ func (r *replica) reconcileOnce(ctx context.Context) (done bool, err error) {
 	if st.epoch == "" || st.epoch == epoch && st.position < position {
 		return r.restore(ctx, epoch, position, "")
 	}
+	if st.epoch != epoch && r.isPast(st.epoch) {
+		return r.restore(ctx, st.epoch, st.position, "differs")
+	}
 
 	if err := r.pushLeavings(ctx, st.epoch); err != nil {
 		return false, err
@@ -200,7 +203,7 @@ func (r *replica) agrees(st *state) bool {
 }
 
 // restore begins a new log where Redis has lost the old one, or its end; how is "differs" where
-// it went on otherwise. done says that there is nothing to keep, so that the room begins with
+// it went on otherwise, or is one from before. done says that there is nothing to keep, so that the room begins with
 // its next member.
 func (r *replica) restore(ctx context.Context, epoch string, position uint64, how string) (done bool, err error) {
 	pod := r.store.pod.name()

@@ -36,6 +36,7 @@ type replica struct {
 	ahead    map[uint64]change   // by position: came before one that is missing
 	strange  map[uint64]change   // by position: of another log than the one that was applied
 	stranger string              // the epoch of that one
+	past     map[string]bool     // epochs of logs that were left for another one
 	arrivals map[string]*arrival // by owner: those who wait to be applied
 	waiting  []waiting           // for positions
 	fork     *fork               // what was done here without Redis; nil: nothing
@@ -70,7 +71,7 @@ func newReplica(s *Redis, name string) *replica {
 	return &replica{
 		view: newView(name, s.config.Config), store: s, keys: s.keysOf(name),
 		opened: make(chan struct{}), closed: make(chan struct{}), syncing: make(chan struct{}, 1), mark: "-",
-		ahead: map[uint64]change{}, arrivals: map[string]*arrival{}, own: map[string]*hold{},
+		ahead: map[uint64]change{}, arrivals: map[string]*arrival{}, own: map[string]*hold{}, past: map[string]bool{},
 	}
 }
 

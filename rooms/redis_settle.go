@@ -97,6 +97,7 @@ func (r *replica) recognize() {
 
 // begin goes over to another log, of which nothing was applied yet.
 func (r *replica) begin(st *state) {
+	r.goOver(st.epoch)
 	r.epoch, r.position, r.mark = st.epoch, 0, "-"
 	r.log.restart(0)
 	clear(r.ahead)
@@ -105,6 +106,21 @@ func (r *replica) begin(st *state) {
 		m.joinedN = 0 // they were there when it began
 	}
 	r.releaseAll()
+}
+
+// goOver notes that the log is left, where another one has its place. Should Redis come back with a
+// copy of it, what is in there was told already.
+func (r *replica) goOver(to string) {
+	if r.epoch != "" && r.epoch != to {
+		r.past[r.epoch] = true
+	}
+}
+
+// isPast reports whether a log was left for another one.
+func (r *replica) isPast(epoch string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.past[epoch]
 }
 
 // hearUp applies what came on the channel and was held back. It reports whether that was all;
@@ -138,6 +154,7 @@ func (r *replica) hearUp(st *state) bool {
 // follow are told of the difference; of signals that were missed they can't be.
 func (r *replica) replace(st *state) {
 	missed := r.loaded
+	r.goOver(st.epoch)
 	r.epoch, r.position = st.epoch, 0 // so that nothing overtook st
 	r.log.restart(st.n)
 	if r.fork != nil {

@@ -31,7 +31,7 @@ type shard struct {
 	sayings batcher
 
 	down  atomic.Bool
-	since atomic.Int64  // when it went down, Unix nanoseconds
+	since atomic.Int64  // when it went down, after the process began: the wall clock may be set
 	look  chan struct{} // capacity 1: probe now
 
 	mu     sync.Mutex
@@ -71,9 +71,17 @@ func newShard(s *Redis, addr string, node *redis.Client) *shard {
 // fail says that the node doesn't answer as it should.
 func (h *shard) fail(why error) {
 	if !h.down.Swap(true) {
-		h.since.Store(time.Now().UnixNano())
+		h.since.Store(int64(time.Since(processBegan)))
 		h.store.config.Logger.Warn("redis is out of reach: rooms go on with what this pod knows", "node", h.addr, "error", why)
 	}
+}
+
+// processBegan: what is noted as so long after it is right also where the wall clock is set.
+var processBegan = time.Now()
+
+// outage is how long ago it went down.
+func (h *shard) outage() time.Duration {
+	return time.Since(processBegan) - time.Duration(h.since.Load())
 }
 
 // lookNow has it probed at once.
@@ -87,7 +95,7 @@ func (h *shard) lookNow() {
 // recover says that it does again.
 func (h *shard) recover() {
 	if h.down.Swap(false) {
-		h.store.config.Logger.Info("redis is in reach", "node", h.addr, "after", time.Since(time.Unix(0, h.since.Load())).Round(time.Millisecond))
+		h.store.config.Logger.Info("redis is in reach", "node", h.addr, "after", h.outage().Round(time.Millisecond))
 	}
 	for _, r := range h.replicas() {
 		r.mu.Lock()

@@ -11,15 +11,15 @@ import (
 
 // A Proxy is a network between a pod and its server that can be broken.
 type Proxy struct {
-	t       testing.TB
-	listen  net.Listener
-	backend string
+	t      testing.TB
+	listen net.Listener
 
-	mu     sync.Mutex
-	change *sync.Cond
-	frozen bool // nothing passes
-	conns  map[*proxied]bool
-	closed bool
+	mu      sync.Mutex // guards what follows
+	change  *sync.Cond
+	backend string
+	frozen  bool // nothing passes
+	conns   map[*proxied]bool
+	closed  bool
 }
 
 // proxied is one connection through the proxy.
@@ -51,6 +51,12 @@ func Through(s *Server) *Proxy {
 
 // URL is the server's, by way of the proxy.
 func (p *Proxy) URL() string { return "redis://" + p.listen.Addr().String() }
+
+// Port is where it listens, on 127.0.0.1.
+func (p *Proxy) Port() int { return p.listen.Addr().(*net.TCPAddr).Port }
+
+// To has connections that are made from now on lead to another server.
+func (p *Proxy) To(s *Server) { p.set(func() { p.backend = s.Addr() }) }
 
 // Freeze lets nothing pass any more, without a sign: what is sent waits.
 func (p *Proxy) Freeze() { p.set(func() { p.frozen = true }) }
@@ -98,7 +104,10 @@ func (p *Proxy) accept() {
 		}
 		go func() {
 			p.pass(nil)
-			server, err := net.DialTimeout("tcp", p.backend, time.Second)
+			p.mu.Lock()
+			backend := p.backend
+			p.mu.Unlock()
+			server, err := net.DialTimeout("tcp", backend, time.Second)
 			if err != nil {
 				_ = client.Close()
 				return

@@ -86,6 +86,7 @@ func (s *Server) URL() string { return "redis://" + s.Addr() }
 // Restart starts the server again, empty, and waits until it answers.
 func (s *Server) Restart() {
 	s.t.Helper()
+	_ = os.Remove(filepath.Join(s.dir, "dump.rdb")) // which a replica has, of what it was sent at first
 	s.run(append([]string{
 		"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
 		"--dir", s.dir, "--enable-debug-command", "yes",

@@ -275,11 +275,11 @@ func (c *client) closed(err error) error {
 	switch closed.Code {
 	case 1000, 1006, 1012, 1013:
 	case 4403:
-		if !c.revoked && !c.world.wasRevoked(c.n) && !c.left {
+		if !c.revoked && !c.world.mayBeOut(c) && !c.left {
 			c.wrong("closed with %d %s, and nobody revoked it", closed.Code, closed.Reason)
 		}
 		c.out()
-		c.putOut = c.revoked
+		c.isPutOut()
 	case 4409:
 		// Its own resume on a socket that ended before the welcome came.
 		if !c.asked {
@@ -290,6 +290,9 @@ func (c *client) closed(err error) error {
 	}
 	return err
 }
+
+// isPutOut notes that it may not come back, if that is so. The caller has c.mu.
+func (c *client) isPutOut() { c.putOut = c.revoked || c.world.app.refuses(c.user) }
 
 // out forgets the room. The caller has c.mu.
 func (c *client) out() {
@@ -309,8 +312,8 @@ func (c *client) receive(conn *websocket.Conn, m message) error {
 		return c.welcomed(conn, m)
 	case "joined":
 		c.note("joined, degraded %v, at %s", m.Degraded, m.Cursor)
-		c.ledger.begins(c.n)
 		c.degraded(m.Degraded)
+		c.ledger.begins(c.n, m.Degraded)
 		c.enters(m.state)
 		c.take(m.Token)
 	case "token":
@@ -324,8 +327,11 @@ func (c *client) receive(conn *websocket.Conn, m message) error {
 		}
 	case "removed":
 		c.note("removed: %s", m.Reason)
-		if m.Reason == "revoked" && !c.revoked && !c.world.wasRevoked(c.n) {
+		switch {
+		case m.Reason == "revoked" && !c.revoked && !c.world.mayBeOut(c):
 			c.wrong("removed, as revoked, and nobody revoked it")
+		case m.Reason == "unconfirmed":
+			c.wrong("removed, as unconfirmed, and the app was never away for so long")
 		}
 		c.out()
 		if m.Reason != "revoked" {
@@ -357,11 +363,11 @@ func (c *client) welcomed(conn *websocket.Conn, m message) error {
 		}
 		c.note("back on %s, gap %v, missed %d, degraded %v, at %s, was at %s, new token %v",
 			m.Pod, room.Gap, len(room.Missed), room.Degraded, room.Cursor, c.cursor, room.Token != nil)
+		c.degraded(room.Degraded)
 		if room.Gap {
 			c.world.count("gap")
-			c.ledger.begins(c.n)
+			c.ledger.begins(c.n, room.Degraded)
 		}
-		c.degraded(room.Degraded)
 		for _, missed := range room.Missed {
 			c.event(missed)
 		}
@@ -433,8 +439,8 @@ func (c *client) event(m message) {
 // refused takes an error. The caller has c.mu.
 func (c *client) refused(m message) error {
 	switch {
-	case m.ID == joinID && m.Code == "not_allowed" && (c.revoked || c.world.wasRevoked(c.n)):
-		c.putOut = c.revoked
+	case m.ID == joinID && m.Code == "not_allowed" && (c.revoked || c.world.mayBeOut(c)):
+		c.isPutOut()
 		return errors.New("not allowed in, as it is revoked")
 	case m.ID <= joinID && m.Code == "unavailable":
 		return errors.New("unavailable")
@@ -446,7 +452,7 @@ func (c *client) refused(m message) error {
 	switch m.Code {
 	case "unavailable", "no_such_member":
 	case "not_joined", "not_allowed":
-		if !c.revoked && !c.world.wasRevoked(c.n) {
+		if !c.revoked && !c.world.mayBeOut(c) {
 			c.wrong("a signal is refused with %s: %s", m.Code, m.Message)
 		}
 	default:
@@ -474,11 +480,20 @@ func (c *client) takeText(quoted json.RawMessage, issued int64) {
 	var text string
 	_ = json.Unmarshal(quoted, &text)
 	now := time.Now()
-	if at := time.UnixMilli(issued); c.world.outSince(c.n, c.pod, at, now) {
+	p := c.world.named(c.pod)
+	if p == nil {
+		c.wrong("a token from pod %q", c.pod)
+		return
+	}
+	at := time.UnixMilli(issued).Add(-p.ahead()) // at the earliest
+	if c.world.outSince(c.n, c.pod, at, now) {
 		c.wrong("a token that pod %s issued at %s, after it had acknowledged the revocation", c.pod, clock(at))
 	}
+	if why := c.world.app.outSince(c.user, p, at); why != "" {
+		c.wrong("a token that pod %s issued at %s, and %s", c.pod, clock(at), why)
+	}
 	c.checkLapse(now)
-	expires, err := c.world.keys.verify(c.pod, text, c.user, c.room)
+	expires, err := c.world.keys.verify(p, text, c.user, c.room)
 	if err != nil {
 		c.wrong("a token from pod %s that doesn't hold: %v", c.pod, err)
 		return

@@ -45,6 +45,7 @@ func (s *signal) String() string {
 // An ear is what one client has heard without a gap.
 type ear struct {
 	since time.Time              // it hears all since then; zero: it is out
+	apart bool                   // its pod was: what others said in the same outage may be before its joining
 	heard map[int]map[int]string // from each sender: the cursor that came with a signal
 	last  map[int]*signal        // from each sender
 }
@@ -54,10 +55,10 @@ func newLedger(w *world, room string) *ledger {
 }
 
 // begins has a client hear everything from now on: it has joined, or was told of a gap.
-func (l *ledger) begins(client int) {
+func (l *ledger) begins(client int, apart bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.ears[client] = &ear{since: time.Now(), heard: map[int]map[int]string{}, last: map[int]*signal{}}
+	l.ears[client] = &ear{since: time.Now(), apart: apart, heard: map[int]map[int]string{}, last: map[int]*signal{}}
 }
 
 // ends has a client hear no more: it is out.
@@ -139,6 +140,9 @@ func (l *ledger) missing(most int) (all []string) {
 				if client == by || s.to >= 0 && s.to != client || !e.since.Before(s.sent) || e.heard[by][s.n] != "" {
 					continue
 				}
+				if e.apart && l.world.together(e.since, s.sent) {
+					continue
+				}
 				if len(all) < most {
 					all = append(all, fmt.Sprintf("client %d, which hears all in %s since %s, never heard %v", client, l.room, clock(e.since), s))
 				}
@@ -157,13 +161,13 @@ func (l *ledger) settled() {
 			if s.acked.IsZero() {
 				continue
 			}
-			if l.world.wentDown(s) {
-				l.counts.excused++
-				continue
-			}
 			for client, e := range l.ears {
-				if client != by && (s.to < 0 || s.to == client) && e.since.Before(s.sent) {
+				switch {
+				case client == by || s.to >= 0 && s.to != client || !e.since.Before(s.sent):
+				case e.heard[by][s.n] != "":
 					l.counts.expected++
+				default:
+					l.counts.excused++
 				}
 			}
 		}

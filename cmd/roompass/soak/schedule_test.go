@@ -39,6 +39,8 @@ func (r round) String() string {
 	return b.String()
 }
 
+const stepClock = "set a pod's clock wrong"
+
 // kinds are the faults, by lane, with the longest time that each lasts.
 var kinds = [][]struct {
 	what string
@@ -46,7 +48,7 @@ var kinds = [][]struct {
 }{
 	{
 		{"kill a pod", 8 * time.Second},
-		{"stop a pod", 15 * time.Second},
+		{"stop a pod", 14 * time.Second},
 		{"restart the pods, one after the other", 0},
 		{"cut a pod's clients off", 0},
 		{"freeze a pod's clients", 12 * time.Second},
@@ -60,17 +62,30 @@ var kinds = [][]struct {
 		{"cut a pod off Redis", 0},
 		{"freeze a pod's way to Redis", 12 * time.Second},
 		{"mute a pod's subscription", 0},
+		{"fail Redis over", 5 * time.Second},
 	},
 	{
 		{"revoke clients, and lift it", 15 * time.Second},
+		{"the app refuses clients, and takes it back", 30 * time.Second},
 		{"sign with a new key", 0},
+	},
+	{
+		{"the app is down", 15 * time.Second},
+		{"the app is slow", 15 * time.Second},
+		{"the app is hanging", 15 * time.Second},
+		{"the app is erring", 15 * time.Second},
+	},
+	{ // the last lane: not every binary has a clock that can be set
+		{stepClock, 20 * time.Second},
 	},
 }
 
-// draw draws a round that breaks things for so long.
-func draw(random *rand.Rand, lasts time.Duration) round {
+// draw draws a round that breaks things for so long. Each lane is drawn from a seed of its own, so that
+// one more kind of fault changes its own lane only.
+func draw(seed, n uint64, lasts time.Duration) round {
 	var r round
-	for _, of := range kinds {
+	for i, of := range kinds {
+		random := rand.New(rand.NewPCG(seed, n<<8|uint64(i)))
 		var lane []fault
 		for at := time.Duration(random.Int64N(int64(5 * time.Second))); at < lasts; {
 			kind := of[random.IntN(len(of))]
@@ -116,6 +131,9 @@ func (w *world) strike(f fault) {
 		p.signal(syscall.SIGSTOP)
 		time.Sleep(f.lasts)
 		p.signal(syscall.SIGCONT)
+		p.mu.Lock()
+		p.stood = time.Now()
+		p.mu.Unlock()
 	case "restart the pods, one after the other":
 		for _, p := range w.pods {
 			w.goesDown(p.name)
@@ -147,10 +165,12 @@ func (w *world) strike(f fault) {
 		time.Sleep(f.lasts)
 
 	case "restart Redis, empty":
+		w.redisForgets()
 		w.apartFor(f.lasts, w.redis.Kill, w.redis.Restart)
 	case "hang Redis":
 		w.apartFor(f.lasts, w.redis.Freeze, w.redis.Thaw)
 	case "empty Redis":
+		w.redisForgets()
 		w.apartFor(0, func() { w.redis.Do("FLUSHALL") }, nil)
 	case "cut a pod off Redis":
 		w.apartFor(0, p.link.Cut, nil)
@@ -158,6 +178,8 @@ func (w *world) strike(f fault) {
 		w.apartFor(f.lasts, p.link.Freeze, p.link.Thaw)
 	case "mute a pod's subscription":
 		p.link.Mute()
+	case "fail Redis over":
+		w.failOver(f.lasts, time.Duration(random.Int64N(int64(2*time.Second)))*time.Duration(random.IntN(2)))
 
 	case "revoke clients, and lift it":
 		var out []*client
@@ -173,13 +195,58 @@ func (w *world) strike(f fault) {
 				w.wrong(c.n, err.Error())
 			}
 		}
+	case "the app refuses clients, and takes it back":
+		var out []*client
+		for range 1 + len(w.clients)/50 {
+			out = append(out, w.clients[random.IntN(len(w.clients))])
+		}
+		for _, c := range out {
+			w.app.refuse(c)
+		}
+		time.Sleep(f.lasts)
+		for _, c := range out {
+			w.app.admit(c)
+		}
 	case "sign with a new key":
 		w.mu.Lock()
 		w.counts["new keys"]++
 		n := w.counts["new keys"]
 		w.mu.Unlock()
 		w.rotate(n)
+
+	case "the app is down", "the app is slow", "the app is hanging", "the app is erring":
+		w.app.breaks(strings.TrimPrefix(f.what, "the app is "), f.lasts)
+
+	case stepClock:
+		by := time.Duration(random.Int64N(int64(2*w.step))) - w.step
+		w.happened("pod %s's clock is wrong by %v", p.name, by)
+		p.step(by)
+		time.Sleep(f.lasts)
+		p.step(0)
 	}
+}
+
+// failOver has the other server have Redis's place, at the same address, as where that is a
+// balancer's. It was Redis's replica, and lacks what was written last for as long as it lagged.
+func (w *world) failOver(lasts, lagged time.Duration) {
+	feed := w.feeds[w.redis]
+	w.spare.Do("REPLICAOF", "127.0.0.1", feed.Port())
+	w.spare.Eventually("the replica follows", func() bool {
+		return strings.Contains(w.spare.Do("INFO", "replication"), "master_link_status:up")
+	})
+	feed.Freeze()
+	time.Sleep(lagged)
+	w.redisForgets()
+	w.apartFor(lasts, w.redis.Kill, func() {
+		w.spare.Do("REPLICAOF", "NO", "ONE")
+		feed.Cut()
+		feed.Thaw()
+		for _, p := range w.pods {
+			p.link.To(w.spare)
+		}
+		w.redis.Restart()
+		w.redis, w.spare = w.spare, w.redis
+	})
 }
 
 // apartFor breaks what the pods share, and mends it after a time; nil: it mends itself.
@@ -194,6 +261,7 @@ func (w *world) apartFor(lasts time.Duration, breakIt, mend func()) {
 }
 
 func (w *world) comesUp(p *pod) {
+	w.app.forget(p.name)
 	// What was acknowledged by its earlier life no longer says that this one knows of it, if
 	// Redis was emptied meanwhile: it hears of it from the others, within seconds.
 	w.mu.Lock()

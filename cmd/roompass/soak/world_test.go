@@ -24,23 +24,37 @@ import (
 	"github.com/roompass/roompass/rooms/redistest"
 )
 
-// What the pods run with. The margin of a token is longer than a client needs to find its socket
-// dead and another pod alive, so there is no reason for a lapse, whatever breaks.
+// What the pods run with, beside what the run's settings say.
 const (
-	tokenTTL     = 20 * time.Second
-	tokenRefresh = 10 * time.Second
-	ping         = 2 * time.Second
-	lease        = 4 * time.Second
-	linger       = 6 * time.Second
-	drain        = 4 * time.Second
-	adminKey     = "soak-soak-soak-soak"
+	ping     = 2 * time.Second
+	lease    = 4 * time.Second
+	linger   = 6 * time.Second
+	drain    = 4 * time.Second
+	adminKey = "soak-soak-soak-soak"
 )
+
+// Settings are what a run is made of. The margin of a token, less what a clock is wrong by, has to be
+// longer than a client needs to find its socket dead and another pod alive, and longer than a pod is
+// stopped: that counts what ran out meanwhile, though its clients have left. So there is no reason for
+// a lapse, whatever breaks.
+type settings struct {
+	name         string // to see it again
+	clients      int
+	ttl, refresh time.Duration // of tokens
+	step         time.Duration // by which clocks are wrong at most; 0: they are right
+	brief        bool          // doesn't wait for what the pods keep for minutes
+	rounds       []round
+}
 
 // A world is all that runs, and what was seen of it.
 type world struct {
+	settings
 	t        *testing.T
 	dir      string // binary, keys and the pods' logs
 	redis    *redistest.Server
+	spare    *redistest.Server                      // has Redis's place when that fails over
+	feeds    map[*redistest.Server]*redistest.Proxy // the way to each of the two for the other, as its replica
+	app      *app
 	pods     []*pod
 	balancer *balancer
 	keys     *keyring
@@ -63,7 +77,8 @@ type world struct {
 // An outage is when pods may have been apart. end is zero while it lasts.
 type outage struct{ start, end time.Time }
 
-// A loss is a pod that went down while it was apart: with it goes what it hadn't written.
+// A loss is a pod that went down while it was apart: with it goes what it hadn't written. Where pod is
+// "" Redis lost what it had before pods that had been apart could read it.
 type loss struct {
 	pod         string
 	since, till time.Time
@@ -86,14 +101,14 @@ func clock(at time.Time) string {
 	return fmt.Sprintf("%.3fs", at.Sub(start).Seconds())
 }
 
-func newWorld(t *testing.T, clients, inRoom int) *world {
+func newWorld(t *testing.T, s settings) *world {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "roompass-soak-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := &world{
-		t: t, dir: dir, redis: redistest.Start(t), seen: map[int]bool{}, counts: map[string]int{},
+		settings: s, t: t, dir: dir, feeds: map[*redistest.Server]*redistest.Proxy{}, seen: map[int]bool{}, counts: map[string]int{},
 		least: time.Hour, revocations: map[int]*revocation{},
 	}
 	t.Cleanup(func() {
@@ -104,7 +119,16 @@ func newWorld(t *testing.T, clients, inRoom int) *world {
 		}
 	})
 	w.keys = &keyring{world: w}
-	build := exec.Command("go", "build", "-o", w.path("roompass"), "github.com/roompass/roompass/cmd/roompass")
+	for _, of := range []**redistest.Server{&w.redis, &w.spare} {
+		*of = redistest.Start(t, "--repl-diskless-sync-delay", "0")
+		w.feeds[*of] = redistest.Through(*of)
+	}
+	w.app = startApp(t, w, "127.0.0.1:"+strconv.Itoa(redistest.FreePort(t)))
+	args := []string{"build", "-o", w.path("roompass")}
+	if s.step > 0 {
+		args = append(args, withClocks(t, dir)...)
+	}
+	build := exec.Command("go", append(args, "github.com/roompass/roompass/cmd/roompass")...)
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
@@ -120,6 +144,9 @@ func newWorld(t *testing.T, clients, inRoom int) *world {
 		})
 	}
 	for _, p := range w.pods {
+		if s.step > 0 {
+			p.step(0)
+		}
 		p.start()
 		t.Cleanup(p.kill)
 	}
@@ -127,7 +154,7 @@ func newWorld(t *testing.T, clients, inRoom int) *world {
 		p.awaitReady()
 	}
 	w.balancer = balance(t, w.pods)
-	for n := range clients {
+	for n := range s.clients {
 		if n%inRoom == 0 {
 			w.ledgers = append(w.ledgers, newLedger(w, "soak-"+strconv.Itoa(n/inRoom)))
 		}
@@ -136,6 +163,9 @@ func newWorld(t *testing.T, clients, inRoom int) *world {
 	}
 	return w
 }
+
+// lead is how long before a token the app is asked.
+func (w *world) lead() time.Duration { return min(15*time.Second, w.refresh/4) }
 
 func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
 
@@ -193,6 +223,11 @@ func (w *world) breaks() (mended func()) {
 // merging is how long after an outage a pod may still be writing what was said meanwhile.
 const merging = 10 * time.Second
 
+// has says whether pods may have been apart at a time by reason of it.
+func (o outage) has(at time.Time) bool {
+	return !at.Before(o.start) && (o.end.IsZero() || at.Before(o.end.Add(merging)))
+}
+
 // apart says whether pods may have been apart at a time.
 func (w *world) apart(at time.Time) bool {
 	w.mu.Lock()
@@ -204,7 +239,7 @@ func (w *world) apart(at time.Time) bool {
 // apartSince says since when. The caller has w.mu.
 func (w *world) apartSince(at time.Time) (since time.Time, apart bool) {
 	for _, o := range w.broken {
-		if !at.Before(o.start) && (o.end.IsZero() || at.Before(o.end.Add(merging))) && (!apart || o.start.Before(since)) {
+		if o.has(at) && (!apart || o.start.Before(since)) {
 			since, apart = o.start, true
 		}
 	}
@@ -221,12 +256,29 @@ func (w *world) goesDown(pod string) {
 	}
 }
 
-// wentDown says whether a signal may be lost with the pod that accepted it.
+// redisForgets notes that Redis loses what it has.
+func (w *world) redisForgets() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
+	if since, apart := w.apartSince(now); apart {
+		w.down = append(w.down, loss{"", since, now.Add(time.Second)})
+	}
+}
+
+// together says whether two times are of one outage.
+func (w *world) together(a, b time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.ContainsFunc(w.broken, func(o outage) bool { return o.has(a) && o.has(b) })
+}
+
+// wentDown says whether a signal may be lost with the pod that accepted it, or with Redis.
 func (w *world) wentDown(s *signal) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.ContainsFunc(w.down, func(l loss) bool {
-		return l.pod == s.pod && !s.acked.Before(l.since) && s.sent.Before(l.till)
+		return (l.pod == "" || l.pod == s.pod) && !s.acked.Before(l.since) && s.sent.Before(l.till)
 	})
 }
 
@@ -238,6 +290,19 @@ func (w *world) from(name string) []*pod {
 	})
 	return all
 }
+
+// named returns a pod; nil where there is none of that name.
+func (w *world) named(name string) *pod {
+	for _, p := range w.pods {
+		if p.name == name {
+			return p
+		}
+	}
+	return nil
+}
+
+// mayBeOut says whether there is a reason for a client to be put out, or was until lately.
+func (w *world) mayBeOut(c *client) bool { return w.wasRevoked(c.n) || w.app.refusedLately(c.user) }
 
 // wasRevoked says whether a client is revoked, or was so until lately.
 func (w *world) wasRevoked(client int) bool {
@@ -359,6 +424,8 @@ type pod struct {
 	cmd   *exec.Cmd
 	lives int
 	ended chan struct{}
+	stood time.Time // when it last went on after it stood still
+	steps []step    // of its clock
 }
 
 // start starts it, again if it is the first time that it ends for want of Redis.
@@ -374,12 +441,14 @@ func (p *pod) start() {
 	defer log.Close()
 	fmt.Fprintf(log, "--- life %d, started at %s\n", p.lives, clock(time.Now()))
 	p.cmd = exec.Command(p.world.path("roompass"), "serve",
-		"--key", p.world.path("keys"), "--access", "open", "--admin-key", adminKey, "--redis", p.link.URL(), "--pod-id", p.name,
+		"--key", p.world.path("keys"), "--access", "webhook", "--access-webhook", p.world.app.url(p.name), "--access-webhook-secret", appSecret,
+		"--access-max-stale", maxStale.String(), "--admin-key", adminKey, "--redis", p.link.URL(), "--pod-id", p.name,
 		"--listen", p.listen, "--admin-listen", strings.TrimPrefix(p.operator, "http://"),
-		"--token-ttl", tokenTTL.String(), "--token-refresh", tokenRefresh.String(), "--ping", ping.String(),
+		"--token-ttl", p.world.ttl.String(), "--token-refresh", p.world.refresh.String(), "--ping", ping.String(),
 		"--lease", lease.String(), "--linger", linger.String(), "--drain", drain.String(),
 		"--max-unauthenticated", "100000")
 	p.cmd.Stdout, p.cmd.Stderr = log, log
+	p.cmd.Env = append(os.Environ(), "SOAK_CLOCK="+p.clockFile())
 	if err := p.cmd.Start(); err != nil {
 		p.world.wrong(-1, err.Error())
 		return
@@ -495,8 +564,11 @@ func (w *world) summary() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	fmt.Fprintf(&b, "%d signals sent, %d acknowledged, %d deliveries; %d were due without a gap, and came\n", said, acknowledged, heard, expected)
-	fmt.Fprintf(&b, "%d signals excused, since their pod went down while it was apart; %d heard after a later one, from a sender that changed pods then\n", excused, turned)
+	fmt.Fprintf(&b, "%d excused, since their pod went down, or Redis lost them, or somebody joined, while pods were apart; %d heard after a later one, from a sender that changed pods then\n", excused, turned)
 	fmt.Fprintf(&b, "%d tokens verified; one had %v left when it came, the others more\n", w.tokens, w.least.Round(time.Millisecond))
+	w.app.mu.Lock()
+	fmt.Fprintf(&b, "%d questions to the app\n", w.app.asked)
+	w.app.mu.Unlock()
 	for _, what := range slices.Sorted(maps.Keys(w.counts)) {
 		fmt.Fprintf(&b, "%d × %s\n", w.counts[what], what)
 	}
