@@ -19,8 +19,8 @@ import (
 )
 
 // A conn is one socket, from the upgrade to its end. Its one goroutine reads;
-// a writer runs only while there is something to write. Requests are handled on
-// the reading goroutine, one after the other.
+// a writer runs only while there is something to write. Requests are handled one
+// after the other, while the reading goroutine waits.
 type conn struct {
 	server  *Server
 	ws      *websocket.Conn // nil: the peer is this process
@@ -40,12 +40,12 @@ type conn struct {
 	ends    atomic.Int64 // Unix seconds when the session does; 0 until authenticated
 
 	mu       sync.Mutex // guards what follows; no lock but out's is taken while it is held
-	seats    map[string]*seat
-	code     CloseCode // why we closed; 0 while we haven't
-	over     bool      // the session has ended: its members go, and don't linger
-	pings    uint64    // sequence of the last ping that was sent
-	answered uint64    // the highest sequence that a pong had
-	proofs   []proof   // tokens whose delivery isn't proven yet
+	seats    []*seat    // few: one for each room
+	code     CloseCode  // why we closed; 0 while we haven't
+	over     bool       // the session has ended: its members go, and don't linger
+	pings    uint64     // sequence of the last ping that was sent
+	answered uint64     // the highest sequence that a pong had
+	proofs   []proof    // tokens whose delivery isn't proven yet
 }
 
 // uncount ends the connection's being among those that haven't authenticated.
@@ -70,7 +70,6 @@ const closeWait = 2 * time.Second
 // serve reads until the socket ends.
 func (c *conn) serve() {
 	defer c.server.running.Done()
-	var buffer *bytes.Buffer
 	for {
 		// Nothing cancels the context: what ends a read is the connection's
 		// deadline or its end, which costs no timer.
@@ -79,7 +78,7 @@ func (c *conn) serve() {
 			c.finish(err)
 			return
 		}
-		buffer = readBuffers.Get().(*bytes.Buffer)
+		buffer := readBuffers.Get().(*bytes.Buffer)
 		buffer.Reset()
 		_, err = buffer.ReadFrom(r)
 		switch {
@@ -89,7 +88,7 @@ func (c *conn) serve() {
 			c.close(CloseBadFrame, errNotMessage.Error())
 		default:
 			c.busy.Store(true)
-			c.handle(buffer.Bytes())
+			c.server.workers.handle(c, buffer.Bytes())
 			c.busy.Store(false)
 		}
 		if buffer.Cap() <= 64<<10 {

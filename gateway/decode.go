@@ -2,8 +2,10 @@ package gateway
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 	"unicode"
@@ -56,14 +58,15 @@ func decodeRequest(text []byte) (request, error) {
 	if !utf8.Valid(text) || !json.Valid(text) {
 		return r, errNotMessage
 	}
-	fields, err := objectFields(text, "type", "id", "room", "to", "member", "data", "credential", "resume")
+	var space [8]field
+	fields, err := objectFields(space[:0], text, "type", "id", "room", "to", "member", "data", "credential", "resume")
 	if errors.Is(err, errNotObject) {
 		return r, errNotMessage
 	}
-	if !readString(fields["type"], &r.Type) || r.Type == "" {
+	if !readString(fields.get("type"), &r.Type) || r.Type == "" {
 		return r, errNotMessage
 	}
-	if raw := fields["id"]; raw != nil {
+	if raw := fields.get("id"); raw != nil {
 		id, parseErr := strconv.ParseInt(string(raw), 10, 64)
 		if parseErr != nil || id < 1 || id > longestID {
 			return r, badRequest("id is a positive integer")
@@ -73,13 +76,13 @@ func decodeRequest(text []byte) (request, error) {
 	if err != nil {
 		return r, badRequest(err.Error())
 	}
-	for name, to := range map[string]*string{"room": &r.Room, "to": &r.To, "member": &r.Member, "credential": &r.Credential} {
-		if raw := fields[name]; !isNull(raw) && !readString(raw, to) {
-			return r, badRequest(name + " is a string")
-		}
+	err = cmp.Or(fields.readString("room", &r.Room), fields.readString("to", &r.To),
+		fields.readString("member", &r.Member), fields.readString("credential", &r.Credential))
+	if err != nil {
+		return r, err
 	}
-	r.Data = fields["data"]
-	if raw := fields["resume"]; !isNull(raw) {
+	r.Data = fields.get("data")
+	if raw := fields.get("resume"); !isNull(raw) {
 		if r.Resume, err = decodeResumption(raw); err != nil {
 			return r, err
 		}
@@ -88,15 +91,15 @@ func decodeRequest(text []byte) (request, error) {
 }
 
 func decodeResumption(raw []byte) (*resumption, error) {
-	fields, err := objectFields(raw, "session", "secret", "rooms", "tokens")
+	fields, err := objectFields(nil, raw, "session", "secret", "rooms", "tokens")
 	if err != nil {
 		return nil, badRequest("resume is an object: " + err.Error())
 	}
 	r := &resumption{Cursors: map[string]rooms.Cursor{}, Held: map[string]time.Time{}}
-	if !readString(fields["session"], &r.Session) || !readString(fields["secret"], &r.Secret) {
+	if !readString(fields.get("session"), &r.Session) || !readString(fields.get("secret"), &r.Secret) {
 		return nil, badRequest("resume has the session and the secret of the welcome before, both strings")
 	}
-	if raw := fields["rooms"]; !isNull(raw) {
+	if raw := fields.get("rooms"); !isNull(raw) {
 		var cursors map[string]*string
 		if json.Unmarshal(raw, &cursors) != nil {
 			return nil, badRequest("resume.rooms maps each room to its newest cursor, a string")
@@ -113,7 +116,7 @@ func decodeResumption(raw []byte) (*resumption, error) {
 			}
 		}
 	}
-	if raw := fields["tokens"]; !isNull(raw) {
+	if raw := fields.get("tokens"); !isNull(raw) {
 		var held map[string]float64
 		if json.Unmarshal(raw, &held) != nil {
 			return nil, badRequest("resume.tokens maps each room to its token's expires_at, in milliseconds")
@@ -130,11 +133,36 @@ func decodeResumption(raw []byte) (*resumption, error) {
 // errNotObject says that a JSON value is none.
 var errNotObject = errors.New("not a JSON object")
 
-// objectFields returns the raw values of the named fields of a JSON object,
-// which must be valid JSON already. Other fields are passed over; one of the
-// names twice is an error, beside the values that came first.
-func objectFields(object []byte, names ...string) (map[string]json.RawMessage, error) {
-	fields := make(map[string]json.RawMessage, len(names))
+// fields are some of a JSON object's.
+type fields []field
+
+type field struct {
+	name  string
+	value json.RawMessage
+}
+
+// get is a field's raw value; nil: it is absent.
+func (f fields) get(name string) json.RawMessage {
+	for i := range f {
+		if f[i].name == name {
+			return f[i].value
+		}
+	}
+	return nil
+}
+
+// readString reads a field that may be absent, or null. The error is a *requestError.
+func (f fields) readString(name string, to *string) error {
+	if raw := f.get(name); !isNull(raw) && !readString(raw, to) {
+		return badRequest(name + " is a string")
+	}
+	return nil
+}
+
+// objectFields appends to dst the named fields of a JSON object, which must be valid JSON already.
+// Other fields are passed over; one of the names twice is an error, beside the values that came
+// first.
+func objectFields(dst fields, object []byte, names ...string) (fields, error) {
 	var twice error
 	rest := bytes.TrimLeft(object, jsonSpace)
 	if len(rest) == 0 || rest[0] != '{' {
@@ -142,29 +170,45 @@ func objectFields(object []byte, names ...string) (map[string]json.RawMessage, e
 	}
 	for rest = bytes.TrimLeft(rest[1:], jsonSpace); rest[0] != '}'; {
 		n := valueLength(rest)
-		var name string
-		if !readString(rest[:n], &name) {
+		name, ok := knownName(rest[:n], names)
+		if !ok {
 			return nil, errNotObject
 		}
 		rest = bytes.TrimLeft(rest[n:], jsonSpace)
 		rest = bytes.TrimLeft(rest[1:], jsonSpace) // the colon
 		n = valueLength(rest)
-		for _, known := range names {
-			if name != known {
-				continue
-			}
-			if _, ok := fields[known]; ok {
-				twice = errors.New(known + " is given twice")
-				break
-			}
-			fields[known] = json.RawMessage(rest[:n:n])
+		switch {
+		case name == "":
+		case dst.get(name) != nil:
+			twice = errors.New(name + " is given twice")
+		default:
+			dst = append(dst, field{name, json.RawMessage(rest[:n:n])})
 		}
 		rest = bytes.TrimLeft(rest[n:], jsonSpace)
 		if rest[0] == ',' {
 			rest = bytes.TrimLeft(rest[1:], jsonSpace)
 		}
 	}
-	return fields, twice
+	return dst, twice
+}
+
+// knownName is which of names a JSON string is; "": none of them. ok is false where it can't be read.
+func knownName(raw []byte, names []string) (name string, ok bool) {
+	for _, known := range names {
+		if len(raw) == len(known)+2 && string(raw[1:len(raw)-1]) == known {
+			return known, true
+		}
+	}
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return "", true
+	}
+	if !readString(raw, &name) {
+		return "", false
+	}
+	if i := slices.Index(names, name); i >= 0 {
+		return names[i], true
+	}
+	return "", true
 }
 
 const jsonSpace = " \t\r\n" // RFC 8259, section 2

@@ -15,26 +15,38 @@ const (
 type frame []byte
 
 // appendFrame puts a frame's header and payload behind dst.
+func appendFrame(dst []byte, opcode byte, payload []byte) []byte {
+	return append(appendHeader(dst, opcode, len(payload)), payload...)
+}
+
+// appendHeader puts the header of a payload of n bytes behind dst.
 // RFC 6455, section 5.2: a length up to 125 fits the second byte, up to 65,535
 // takes two bytes more, anything longer takes eight.
-func appendFrame(dst []byte, opcode byte, payload []byte) []byte {
+func appendHeader(dst []byte, opcode byte, n int) []byte {
 	dst = append(dst, 0x80|opcode)
-	switch n := len(payload); {
+	switch {
 	case n <= 125:
-		dst = append(dst, byte(n))
+		return append(dst, byte(n))
 	case n <= 0xffff:
-		dst = append(dst, 126)
-		dst = binary.BigEndian.AppendUint16(dst, uint16(n))
+		return binary.BigEndian.AppendUint16(append(dst, 126), uint16(n))
 	default:
-		dst = append(dst, 127)
-		dst = binary.BigEndian.AppendUint64(dst, uint64(n))
+		return binary.BigEndian.AppendUint64(append(dst, 127), uint64(n))
 	}
-	return append(dst, payload...)
 }
 
 // textFrame frames one JSON message.
 func textFrame(payload []byte) frame {
 	return appendFrame(make([]byte, 0, len(payload)+10), opText, payload)
+}
+
+// headerRoom is the length of the longest header.
+const headerRoom = 10
+
+// frameAround makes a text frame of text behind headerRoom bytes, without a copy.
+func frameAround(text []byte) frame {
+	var space [headerRoom]byte
+	header := appendHeader(space[:0], opText, len(text)-headerRoom)
+	return text[headerRoom-copy(text[headerRoom-len(header):], header):]
 }
 
 // payload is what the frame carries.

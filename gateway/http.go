@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -148,14 +149,12 @@ func decodeTokenRequest(body io.Reader) (credential, room string, _ *requestErro
 	if err != nil || !json.Valid(text) {
 		return "", "", &requestError{codeBadRequest, "the body is one JSON object with credential and room"}
 	}
-	fields, err := objectFields(text, "credential", "room")
+	fields, err := objectFields(nil, text, "credential", "room")
 	if err != nil {
 		return "", "", &requestError{codeBadRequest, "the body is one JSON object with credential and room: " + err.Error()}
 	}
-	for name, to := range map[string]*string{"credential": &credential, "room": &room} {
-		if raw := fields[name]; !isNull(raw) && !readString(raw, to) {
-			return "", "", &requestError{codeBadRequest, name + " is a string"}
-		}
+	if err := cmp.Or(fields.readString("credential", &credential), fields.readString("room", &room)); err != nil {
+		return "", "", asRequestError(err)
 	}
 	if err := checkRoom(room); err != nil {
 		return "", "", asRequestError(err)

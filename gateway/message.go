@@ -115,14 +115,6 @@ type memberLeftEvent struct {
 	Reason string `json:"reason"`
 }
 
-type signalEvent struct {
-	Type   string          `json:"type"`
-	Room   string          `json:"room"`
-	Cursor string          `json:"cursor"`
-	From   string          `json:"from"`
-	Data   json.RawMessage `json:"data"`
-}
-
 type removedEvent struct {
 	Type   string `json:"type"`
 	Room   string `json:"room"`
@@ -155,12 +147,44 @@ func Prepare(e *rooms.Entry) any {
 	case rooms.KindLeft:
 		return encode(memberLeftEvent{"member_left", e.Room, e.Cursor.String(), e.Member.ID, string(e.Reason)})
 	default:
-		return encode(signalEvent{"signal", e.Room, e.Cursor.String(), e.From, e.Data})
+		return encodeSignal(e)
 	}
 }
 
 // preparedFrame is the entry's frame, made by Prepare.
 func preparedFrame(e *rooms.Entry) frame { return e.Prepared.(frame) }
+
+// encodeSignal makes a signal's frame in one go: it is what most frames are. The data is
+// passed on as it came.
+func encodeSignal(e *rooms.Entry) frame {
+	cursor := e.Cursor.String()
+	b := make([]byte, headerRoom, headerRoom+len(e.Room)+len(cursor)+len(e.From)+len(e.Data)+64)
+	b = append(b, `{"type":"signal","room":`...)
+	b = appendString(b, e.Room)
+	b = append(b, `,"cursor":`...)
+	b = appendString(b, cursor)
+	b = append(b, `,"from":`...)
+	b = appendString(b, e.From)
+	b = append(b, `,"data":`...)
+	if e.Data == nil {
+		b = append(b, "null"...)
+	}
+	b = append(b, e.Data...)
+	return frameAround(append(b, '}'))
+}
+
+// appendString puts a text behind dst as JSON.
+func appendString(dst []byte, text string) []byte {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			quoted, _ := json.Marshal(text) // a text can't fail
+			return append(dst, quoted...)
+		}
+	}
+	dst = append(dst, '"')
+	dst = append(dst, text...)
+	return append(dst, '"')
+}
 
 func asWireMember(m rooms.Member) wireMember {
 	return wireMember{ID: m.ID, User: asWireUser(m.User), Data: m.Data, JoinedAt: m.JoinedAt.UnixMilli()}

@@ -33,8 +33,7 @@ func decodeBody(text []byte, shape string, names ...string) (map[string]json.Raw
 	if !utf8.Valid(text) || !json.Valid(text) {
 		return nil, badRequest(shape)
 	}
-	fields, err := objectFields(text, names...)
-	if err != nil {
+	if _, err := objectFields(nil, text, names...); err != nil {
 		return nil, badRequest(shape + ": " + err.Error())
 	}
 	var all map[string]json.RawMessage
@@ -46,7 +45,7 @@ func decodeBody(text []byte, shape string, names ...string) (map[string]json.Raw
 			return nil, badRequest(fmt.Sprintf("%s: %.40q is not a field of it", shape, name))
 		}
 	}
-	return fields, nil
+	return all, nil
 }
 
 // longestFor is the longest that a decision counts: a year, and a day for leap years.

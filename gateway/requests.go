@@ -51,16 +51,10 @@ func (c *conn) do(ctx context.Context, r request) error {
 	if r.Type == "auth" {
 		return c.auth(ctx, r)
 	}
-	act, ok := map[string]func(context.Context, request) error{
-		"join":   c.join,
-		"leave":  c.leave,
-		"signal": c.signal,
-		"update": c.update,
-		"kick":   c.kick,
-	}[r.Type]
+	act := acts[r.Type]
 	crash := r.Type == "crash" && c.server.crash != nil
 	switch {
-	case !ok && !crash:
+	case act == nil && !crash:
 		return &requestError{codeUnknownType, "there is no such type of message"}
 	case c.who().session == "":
 		return &requestError{codeNotAuthenticated, "the first message is auth"}
@@ -73,7 +67,16 @@ func (c *conn) do(ctx context.Context, r request) error {
 	if err := checkRoom(r.Room); err != nil {
 		return err
 	}
-	return act(ctx, r)
+	return act(c, ctx, r)
+}
+
+// acts are the requests of a connection that is authenticated, by type.
+var acts = map[string]func(*conn, context.Context, request) error{
+	"join":   (*conn).join,
+	"leave":  (*conn).leave,
+	"signal": (*conn).signal,
+	"update": (*conn).update,
+	"kick":   (*conn).kick,
 }
 
 // checkData says whether presence data is small enough.
@@ -157,7 +160,7 @@ func (c *conn) rejoin(ctx context.Context, who rooms.Member, s *seat) (rooms.Mem
 func (c *conn) checkVacancy(room string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, ok := c.seats[room]; ok {
+	if c.seatLocked(room) != nil {
 		return &requestError{codeAlreadyJoined, "this connection is in the room already"}
 	}
 	if most := c.server.limits.Rooms; len(c.seats) >= most {
@@ -169,18 +172,25 @@ func (c *conn) checkVacancy(room string) error {
 func (c *conn) occupy(s *seat) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.seats == nil {
-		c.seats = make(map[string]*seat, 1)
+	c.seats = append(c.seats, s)
+}
+
+// seatLocked is the connection's place in a room, or the one that it is about to take; nil: none.
+func (c *conn) seatLocked(room string) *seat {
+	for _, s := range c.seats {
+		if s.room == room {
+			return s
+		}
 	}
-	c.seats[s.room] = s
+	return nil
 }
 
 // seat returns the connection's place in a room.
 func (c *conn) seat(room string) (*seat, error) {
 	c.mu.Lock()
-	s, ok := c.seats[room]
+	s := c.seatLocked(room)
 	c.mu.Unlock() // a seat's lock is taken before the connection's
-	if ok && s.membership() != nil {
+	if s != nil && s.membership() != nil {
 		return s, nil
 	}
 	return nil, &requestError{codeNotJoined, "this connection isn't in the room"}

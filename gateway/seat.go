@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -148,13 +149,13 @@ func (s *seat) membership() rooms.Membership {
 // be pushed to it. It says whether the connection had it.
 func (c *conn) vacate(s *seat) bool {
 	c.mu.Lock()
-	had := c.seats[s.room] == s
-	if had {
-		delete(c.seats, s.room)
+	i := slices.Index(c.seats, s)
+	if i >= 0 {
+		c.seats = slices.Delete(c.seats, i, i+1)
 	}
 	c.mu.Unlock()
 	s.release()
-	return had
+	return i >= 0
 }
 
 // release ends what is done for a seat from time to time: no token is pushed to

@@ -56,6 +56,7 @@ type Server struct {
 	metrics   *metrics
 	running   sync.WaitGroup // readers and writers
 	tasks     *tasks         // all other goroutines
+	workers   *workers       // of those, the ones that do requests
 	latest    recent         // how late tokens were
 	looks     looks          // what operators read lately
 	ready     atomic.Bool    // Run runs
@@ -92,6 +93,7 @@ func New(cfg Config) (*Server, error) {
 		addresses: newAddresses(limits.Unauthenticated),
 		rules:     cfg.Rules, tasks: newTasks(),
 	}
+	s.workers = newWorkers(s.tasks)
 	s.reviewer, _ = cfg.Access.(access.Reviewer)
 	var err error
 	if s.console != nil {

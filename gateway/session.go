@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/roompass/roompass/gateway/access"
 	"github.com/roompass/roompass/tokens"
@@ -92,9 +93,5 @@ func (c *conn) proveAgain(ctx context.Context, r request) error {
 func (c *conn) allSeats() []*seat {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	all := make([]*seat, 0, len(c.seats))
-	for _, s := range c.seats {
-		all = append(all, s)
-	}
-	return all
+	return slices.Clone(c.seats)
 }

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -24,7 +25,7 @@ const (
 
 // A transport carries a connection's frames to its peer.
 type transport interface {
-	// writeFrames writes frames, which it consumes. A close frame may only be the last.
+	// writeFrames writes frames. A close frame may only be the last.
 	writeFrames(frames [][]byte) error
 	// hasSentClose says whether a close frame went out.
 	hasSentClose() bool
@@ -42,8 +43,8 @@ type transport interface {
 // writes its replies to control frames; everything else the gateway writes here
 // as ready frames, so that one message to many is framed once.
 //
-// The write deadline is set anew for every write: it would otherwise stay, and
-// fail the library's next pong.
+// The write deadline is checked before every write: it stays set, and would otherwise
+// fail a later one.
 type wire struct {
 	net.Conn
 	ws      *websocket.Conn // what reads through it
@@ -52,6 +53,7 @@ type wire struct {
 
 	mu        sync.Mutex // one write at a time, and:
 	closeSent bool       // a close frame is out: nothing may follow it
+	until     time.Time  // the write deadline
 }
 
 // Read serves what the HTTP server had read ahead, then the socket.
@@ -75,17 +77,27 @@ func (w *wire) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	w.closeSent = len(p) > 0 && p[0]&0xf == opClose
-	if err := w.Conn.SetWriteDeadline(time.Now().Add(w.timeout)); err != nil {
+	if err := w.bound(); err != nil {
 		return 0, err
 	}
 	return w.Conn.Write(p)
 }
 
+// bound gives the next write at least timeout, and at most twice that, so that most writes needn't
+// set a deadline.
+func (w *wire) bound() error {
+	now := time.Now()
+	if w.until.Sub(now) >= w.timeout {
+		return nil
+	}
+	w.until = now.Add(2 * w.timeout)
+	return w.Conn.SetWriteDeadline(w.until)
+}
+
 // errCloseSent says that a close frame went out before these frames.
 var errCloseSent = errors.New("the connection is closing")
 
-// writeFrames writes frames in one call to the kernel where it can. The slice's
-// elements are consumed. A close frame may only be the last.
+// writeFrames implements [transport], in one call to the kernel.
 func (w *wire) writeFrames(frames [][]byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -93,17 +105,25 @@ func (w *wire) writeFrames(frames [][]byte) error {
 		return errCloseSent
 	}
 	w.closeSent = frames[len(frames)-1][0]&0xf == opClose
-	if err := w.Conn.SetWriteDeadline(time.Now().Add(w.timeout)); err != nil {
+	if err := w.bound(); err != nil {
 		return err
 	}
 	if len(frames) == 1 {
 		_, err := w.Conn.Write(frames[0])
 		return err
 	}
-	buffers := net.Buffers(frames)
-	_, err := buffers.WriteTo(w.Conn)
+	// A copy costs less than writev(2), for which each connection would keep memory.
+	joined := joins.Get().(*bytes.Buffer)
+	defer joins.Put(joined)
+	joined.Reset()
+	for _, f := range frames {
+		joined.Write(f)
+	}
+	_, err := w.Conn.Write(joined.Bytes())
 	return err
 }
+
+var joins = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // hasSentClose says whether a close frame went out, ours or the library's.
 func (w *wire) hasSentClose() bool {

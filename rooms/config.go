@@ -12,7 +12,8 @@ type Config struct {
 	// members that come back. 0: 4096 entries, 2 min, 2 MiB of data. Negative:
 	// nothing is kept, and everyone who comes back after an entry sees a gap.
 	// LogAge is also how long the log of a room outlives its last member. What
-	// Prepare made is kept along with an entry, and isn't counted.
+	// Prepare made is kept along with an entry, and isn't counted. Redis keeps up
+	// to 15 entries more than LogLength and LogAge say.
 	LogLength int
 	LogAge    time.Duration
 	LogBytes  int

@@ -115,9 +115,14 @@ func (s *Redis) evalRoom(ctx context.Context, what script, k roomKeys, epoch str
 		return nil, err
 	}
 	defer done()
+	return s.eval(ctx, what, k.keys, s.roomArgs(k, epoch, position, args)...)
+}
+
+// roomArgs are the arguments of a room's script: those that lua/room.lua takes, then its own.
+func (s *Redis) roomArgs(k roomKeys, epoch string, position uint64, own []any) []any {
 	c := &s.config
-	all := append(make([]any, 0, 6+len(args)), k.channel, c.LogLength, c.LogAge.Milliseconds(), c.LogBytes, epoch, position)
-	return s.eval(ctx, what, k.keys, append(all, args...)...)
+	all := append(make([]any, 0, 6+len(own)), k.channel, c.LogLength, c.LogAge.Milliseconds(), c.LogBytes, epoch, position)
+	return append(all, own...)
 }
 
 // command runs another command of Redis with the same limit of time.

@@ -28,6 +28,8 @@ type shard struct {
 	name  string // of its own, for its probes
 	node  *redis.Client
 
+	sayings batcher
+
 	down  atomic.Bool
 	since atomic.Int64  // when it went down, after the process began: the wall clock may be set
 	look  chan struct{} // capacity 1: probe now
@@ -60,7 +62,10 @@ const (
 )
 
 func newShard(s *Redis, addr string, node *redis.Client) *shard {
-	return &shard{store: s, addr: addr, name: rand.Text()[:8], node: node, look: make(chan struct{}, 1), rooms: map[string]*subscription{}, heard: time.Now()}
+	return &shard{
+		store: s, addr: addr, name: rand.Text()[:8], node: node, sayings: batcher{store: s},
+		look: make(chan struct{}, 1), rooms: map[string]*subscription{}, heard: time.Now(),
+	}
 }
 
 // fail says that the node doesn't answer as it should.

@@ -3,6 +3,7 @@ package rooms
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -18,12 +19,27 @@ const lateness = 2 * time.Minute
 // out. So the room stays open until it can't happen any more: the pod hears of it, and puts
 // it right.
 func (r *replica) eval(ctx context.Context, what script, epoch string, position uint64, args ...any) ([]any, error) {
-	answer, err := r.store.evalRoom(ctx, what, r.keys, epoch, position, args...)
+	answer, err := r.ask(ctx, what, epoch, position, args...)
 	var refused redis.Error
 	if err != nil && !errors.Is(err, errBusy) && !errors.As(err, &refused) {
 		r.store.watch(r)
 	}
 	return answer, err
+}
+
+// ask runs a script: what is said goes together with what else is.
+func (r *replica) ask(ctx context.Context, what script, epoch string, position uint64, args ...any) ([]any, error) {
+	h := r.shard.Load()
+	if h == nil || what != sayScript {
+		return r.store.evalRoom(ctx, what, r.keys, epoch, position, args...)
+	}
+	began := time.Now()
+	answer, err := h.sayings.say(ctx, r.keys.keys, r.store.roomArgs(r.keys, epoch, position, args))
+	r.store.observeCommand(what.name, time.Since(began), err)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what.name, err)
+	}
+	return answer, nil
 }
 
 // watch keeps a room open for as long as what was sent to Redis may be late.

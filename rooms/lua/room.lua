@@ -38,10 +38,10 @@ local function save()
   redis.call('HSET', head, 'epoch', epoch, 'n', text(n), 'c', text(c), 'at', text(at), 'bytes', text(bytes), 'mark', mark)
 end
 
--- trim drops what is over the limits, the oldest first. Mostly it is one entry or none;
+-- trim drops what is over the limits, the oldest first. Mostly it is a few entries or none;
 -- after a quiet time it may be all of them.
 local function trim()
-  local kept, look = redis.call('XLEN', log), 1
+  local kept, look = redis.call('XLEN', log), 32
   while kept > 0 do
     local drop = {}
     for _, oldest in ipairs(redis.call('XRANGE', log, '-', '+', 'COUNT', look)) do
@@ -58,7 +58,7 @@ local function trim()
 end
 
 -- where is the header of a message: epoch, position, n and time.
-local function where() return epoch .. ' ' .. text(n + c) .. ' ' .. text(n) .. ' ' .. text(at) end
+local function where() return string.format('%s %.0f %.0f %.0f', epoch, n + c, n, at) end
 
 -- publish tells all pods that follow.
 local function publish(payload)
@@ -72,7 +72,7 @@ local function append(payload)
   if max_length > 0 and max_age > 0 and max_bytes > 0 then
     redis.call('XADD', log, text(at) .. '-' .. text(n), 'e', payload)
     bytes = bytes + #payload + overhead
-    trim()
+    if n % 16 == 0 or bytes > max_bytes then trim() end -- to look costs as much as to append
   end
   publish(payload)
 end

@@ -99,7 +99,7 @@ func gapOfCutLog(t *testing.T, open Open) {
 		h := start(t, open, cut.config)
 		a, b := h.join(t, "a"), h.join(t, "b")
 		must(t, a.Suspend(t.Context()))
-		for range 2 * kept {
+		for range 10 * kept {
 			say(t, b, "", `1`)
 		}
 		end := h.now(t).Cursor
