@@ -87,6 +87,8 @@ func (r *replica) missed(m *member, since Cursor) ([]*Entry, bool) {
 		if !ok {
 			return nil, false
 		}
+		// What the fork tells the log may have by now, while it is being merged.
+		recs = slices.DeleteFunc(recs, func(rec *record) bool { return rec.Kind != 0 && r.fork.told[step{rec.owner, rec.seq}] })
 		recs = append(recs, more...)
 	}
 	return r.unseen(m.ID, recs, fork, forkN), true

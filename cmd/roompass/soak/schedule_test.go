@@ -128,9 +128,8 @@ func (w *world) strike(f fault) {
 		time.Sleep(f.lasts)
 		w.comesUp(p)
 	case "stop a pod":
-		p.signal(syscall.SIGSTOP)
-		time.Sleep(f.lasts)
-		p.signal(syscall.SIGCONT)
+		// When it goes on, what it waits for from Redis is late: it is apart for a moment.
+		w.apartFor(f.lasts, func() { p.signal(syscall.SIGSTOP) }, func() { p.signal(syscall.SIGCONT) })
 		p.mu.Lock()
 		p.stood = time.Now()
 		p.mu.Unlock()

@@ -88,7 +88,7 @@ func TestSoak(t *testing.T) {
 // spare, so that a busy machine doesn't make one lapse; clocks are right, as the binary for wrong ones takes
 // minutes to build; and it doesn't wait for rooms that are kept open after an outage.
 func TestBrief(t *testing.T) {
-	const seed, lasts = 1, 25 * time.Second
+	const seed, lasts = 13, 18 * time.Second
 	r := draw(seed, 0, lasts)
 	soak(t, settings{
 		name:    "make test-soak",
@@ -311,8 +311,9 @@ func (w *world) nothingIsLeft(before struct{ goroutines, files float64 }) {
 	if w.brief {
 		most = soon
 	}
+	began := time.Now()
 	var not []string
-	for end := time.Now().Add(most); ; time.Sleep(time.Second) {
+	for end := began.Add(most); ; time.Sleep(time.Second) {
 		not = nil
 		is := w.usage()
 		if is.goroutines > before.goroutines+10 {
@@ -335,6 +336,7 @@ func (w *world) nothingIsLeft(before struct{ goroutines, files float64 }) {
 			not = append(not, w.endless()...)
 		}
 		if len(not) == 0 {
+			fmt.Fprintf(os.Stderr, "soak: nothing is left after %v\n", time.Since(began).Round(time.Second))
 			w.happened("all have left: %v goroutines and %v files, before anybody came %v and %v", is.goroutines, is.files, before.goroutines, before.files)
 			return
 		}
