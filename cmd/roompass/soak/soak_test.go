@@ -307,6 +307,9 @@ func (w *world) usage() (is struct{ goroutines, files float64 }) {
 func (w *world) nothingIsLeft(before struct{ goroutines, files float64 }) {
 	// A pod keeps the connections to Redis that it needed at once, 48 at most, and those that subscribe.
 	const pool = 60
+	// It keeps the goroutines that did requests at once, 256 at most. A leak is one for each connection or
+	// request, of which there are many more than clients.
+	workers := float64(min(256, len(w.clients)))
 	most := leaving
 	if w.brief {
 		most = soon
@@ -316,7 +319,7 @@ func (w *world) nothingIsLeft(before struct{ goroutines, files float64 }) {
 	for end := began.Add(most); ; time.Sleep(time.Second) {
 		not = nil
 		is := w.usage()
-		if is.goroutines > before.goroutines+10 {
+		if is.goroutines > before.goroutines+workers+10 {
 			not = append(not, fmt.Sprintf("a pod has %v goroutines; it had %v before anybody came", is.goroutines, before.goroutines))
 		}
 		if is.files > before.files+pool {
