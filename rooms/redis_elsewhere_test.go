@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -84,6 +85,121 @@ func TestTheLastResumptionOfAnOutageStays(t *testing.T) {
 				t.Error(err)
 			}
 			w.eventually("it is heard", func() bool { return slices.Contains(b.from("a"), a.said[len(a.said)-1]) })
+		})
+	}
+}
+
+// told returns why a socket was told that its membership is over, if it was.
+func (e *ears) told() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.detached
+}
+
+// What others know of a member that its pod claimed is enough to write it again when Redis is emptied: it
+// has its place.
+func TestWhoWasClaimedKeepsItsPlaceAfterAFlush(t *testing.T) {
+	t.Parallel()
+	for _, claims := range []struct {
+		why   string
+		pod   int // where it joins
+		apart func(w *world, s *redistest.Server, a, c *voice) error
+	}{
+		{"it resumed without Redis", 1, func(w *world, _ *redistest.Server, a, _ *voice) error {
+			_, err := w.resumeAt(a, 0)
+			return err
+		}},
+		{"it was adopted in a flush before", 0, func(w *world, s *redistest.Server, _, c *voice) error {
+			s.Do("FLUSHALL")
+			return c.say(w.t.Context())
+		}},
+	} {
+		t.Run(claims.why, func(t *testing.T) {
+			t.Parallel()
+			s := redistest.Start(t)
+			w := proxied(t, s, 3, rooms.Config{})
+			a, b, c := w.join(claims.pod, "a"), w.join(0, "b"), w.join(2, "c")
+			w.eventually("everybody is everywhere", w.presenceIsExact)
+			w.cutOff(0)
+			if err := claims.apart(w, s, a, c); err != nil {
+				t.Fatal(err)
+			}
+			w.proxies[0].Thaw()
+			w.eventually("it is claimed", func() bool { return isClaimed(s, "a") })
+			if err := b.say(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			w.eventually("that was heard of", func() bool { return len(c.from("b")) == 1 })
+			s.Do("FLUSHALL")
+			if err := c.say(t.Context()); err != nil { // so that its pod is the first to write the room again
+				t.Fatal(err)
+			}
+			w.eventually("it is claimed again", func() bool { return a.told() != nil || isClaimed(s, "a") })
+			if why := a.told(); why != nil {
+				t.Fatalf("its only socket is told: %v", why)
+			}
+			if err := a.say(t.Context()); err != nil {
+				t.Error(err)
+			}
+			w.eventually("it is heard", func() bool { return len(b.from("a")) == 1 && len(c.from("a")) == 1 })
+		})
+	}
+}
+
+// isClaimed reports whether a member is the first pod's in Redis, and not an adopted one.
+func isClaimed(s *redistest.Server, id string) bool {
+	hold := strings.Fields(s.Do("HGET", "roompass:{hall}:holds", id))
+	return len(hold) == 5 && strings.HasPrefix(hold[3], "pod0/") && hold[4] == "-"
+}
+
+// Redis is emptied when a pod hasn't heard yet that a member went on on another one. Whichever of those that
+// know less writes the room again, the newest socket isn't told that another one has its place, but has
+// to come back. The older one, where its pod took it for the newest, is told so then.
+func TestTheNewestSocketComesBackAfterAFlush(t *testing.T) {
+	t.Parallel()
+	for first, who := range map[int]string{1: "its former pod", 2: "a third pod"} {
+		t.Run("the first that is back is "+who, func(t *testing.T) {
+			t.Parallel()
+			s := redistest.Start(t)
+			w := proxied(t, s, 3, rooms.Config{})
+			a, b := w.join(1, "a"), w.join(0, "b")
+			w.join(1, "c")
+			w.join(2, "d")
+			w.eventually("everybody is everywhere", w.presenceIsExact)
+			w.cutOff(first)
+			older := a.ears
+			if _, err := w.resumeAt(a, 0); err != nil {
+				t.Fatal(err)
+			}
+			if first == 2 {
+				w.eventually("the former pod knows", func() bool { return older.told() != nil })
+			}
+			for pod := range 2 {
+				if pod != first {
+					w.cutOff(pod)
+				}
+			}
+			s.Do("FLUSHALL")
+			w.proxies[first].Thaw()
+			w.eventually("the room is written again", func() bool { return s.Do("EXISTS", "roompass:{hall}:head") == "1" })
+			for pod := range 2 {
+				w.proxies[pod].Thaw()
+			}
+			w.eventually("the newest socket is told", func() bool { return a.told() != nil })
+			if why := a.told(); !errors.Is(why, rooms.ErrGap) {
+				t.Fatalf("the newest socket is told: %v", why)
+			}
+			if _, err := w.resumeAt(a, 0); err != nil {
+				t.Fatal(err)
+			}
+			w.eventually("the older one knows", func() bool { return errors.Is(older.told(), rooms.ErrTakenOver) })
+			if err := a.say(t.Context()); err != nil {
+				t.Error(err)
+			}
+			w.eventually("it is heard", func() bool { return slices.Contains(b.from("a"), a.said[len(a.said)-1]) })
+			if why := a.told(); why != nil {
+				t.Errorf("the newest socket is told: %v", why)
+			}
 		})
 	}
 }

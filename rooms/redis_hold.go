@@ -23,6 +23,7 @@ type hold struct {
 
 	// The view's lock guards these.
 	anew    bool   // it joined without Redis, which can't have heard of it yet
+	unsure  bool   // the log in which it had the member is lost, and the new one may not know of that
 	ended   error  // ErrTakenOver, ErrNoMember; nil while it holds
 	leaving Reason // why, where it is leaving by its own doing
 }

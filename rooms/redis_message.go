@@ -42,7 +42,7 @@ type change struct {
 	to      string
 	data    json.RawMessage
 	pod     string // J, T: where the owner is
-	was     string // T: from whom a pod that reaped, or one that was reaped, took it
+	was     string // T: the owner that may turn out to live, where its pod was reaped; else "-"
 	size    int    // bytes of the payload
 }
 

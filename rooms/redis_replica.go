@@ -372,11 +372,12 @@ func (r *replica) claimed(m *member, now claim) {
 	}
 }
 
-// yield ends a hold on a member that is another pod's. Whoever resumed here without Redis may have done
-// so after that pod's: it has to come back, and then it is the newest for sure.
+// yield ends a hold on a member that is another pod's. Whose socket is the newer one isn't known where it
+// resumed here without Redis, or the log was lost: then whoever wrote a new one may know of an older owner
+// only. It has to come back, and then it is the newest for sure.
 func (r *replica) yield(h *hold) {
 	m := h.member
-	if f := m.follower; f != nil && h.from != "" {
+	if f := m.follower; f != nil && (h.from != "" || h.unsure) {
 		m.follower = nil
 		f.Detached(ErrGap)
 	}

@@ -11,6 +11,11 @@ import (
 // The view's lock is held.
 func (r *replica) settle(st *state, verdicts []verdict) {
 	r.calm() // what follows may find that it has to be done again
+	if st.epoch != r.epoch {
+		for _, h := range r.own {
+			h.unsure = true // until it is judged
+		}
+	}
 	switch {
 	case r.loaded && st.told:
 		if st.epoch != r.epoch {
@@ -210,7 +215,7 @@ func (r *replica) announce(e Entry, cause *member) {
 // judge does what Redis says of a member that this pod thought to have.
 func (r *replica) judge(v verdict) {
 	h := v.hold
-	defer func() { h.from, h.anew = "", false }()
+	defer func() { h.from, h.anew, h.unsure = "", false, false }()
 	if h.ended != nil {
 		return
 	}

@@ -24,7 +24,7 @@ for i = 9, #ARGV, 7 do
     local newest = held.owner == owner and math.max(seq, held.seq) or seq
     local moved = held.owner ~= owner or held.pod ~= pod
     hold(id, owner, newest, held.joined, pod, '-')
-    if moved then note('T ' .. owner .. ' ' .. pod .. ' ' .. held.owner .. ' ' .. id) end
+    if moved then note('T ' .. owner .. ' ' .. pod .. ' - ' .. id) end -- for good, as the hold says
     local older = held.owner == owner and held.seq > knows
     if not older and redis.call('HGET', members, id) ~= body then update(id, owner, newest, body) end
     table.insert(answer, 'kept')
