@@ -21,11 +21,12 @@ for i = 9, #ARGV, 7 do
   local held = hold_of(id)
   if held and (held.owner == owner or held.was == owner or held.owner == from or held.was == from
       or from == '*' and same_session(id, body)) then
-    local newest = held.owner == owner and math.max(seq, held.seq) or seq
+    local its = held.owner == owner or held.was == owner -- what the hold counts; who adopted it did nothing
+    local newest = its and math.max(seq, held.seq) or seq
     local moved = held.owner ~= owner or held.pod ~= pod
     hold(id, owner, newest, held.joined, pod, '-')
     if moved then note('T ' .. owner .. ' ' .. pod .. ' - ' .. id) end -- for good, as the hold says
-    local older = held.owner == owner and held.seq > knows
+    local older = its and held.seq > knows
     if not older and redis.call('HGET', members, id) ~= body then update(id, owner, newest, body) end
     table.insert(answer, 'kept')
   elseif held then
