@@ -10,6 +10,8 @@ type Pod struct {
 	Foster           uint8 // the orphan's owner
 	Left             uint8 // an owner whose leaving waits in the fork
 	Queue            bool  // the signal waits in the fork
+	View, ViewWas    uint8 // whose the member is, as the pod has heard; none: it isn't there
+	Lost             bool  // it hasn't gone over yet from a log that is lost
 }
 
 const anybody = 255 // hold.from "*"
@@ -19,41 +21,79 @@ type State struct {
 	Owner, Was    uint8 // the hold; no owner: no member
 	At            uint8
 	Removed       bool
+	Empty, Gone   bool // there is no log; the signal was in one that is lost
 	Pods          [2]Pod
 	Sock, SockAt  uint8 // the client's newest socket, by its owner
-	Out, Apart    bool  // left or kicked; resumed without Redis what another pod had taken
+	Out, Apart    bool  // left or kicked; resumed without Redis what another pod has, or may have, too
+	Unheard       bool  // a log was lost before all had heard whose the member was
 	Usurped       bool  // the newest socket was closed for an older one
 	Acked         bool
 	Log           uint8 // copies of the signal
 	Late          uint8 // the owner of a leave that was sent in vain
 	Next          uint8
 	Faults, Moves uint8 // that are left
+	Flushes       uint8
 }
 
-// Mutant leaves a check out.
-type Mutant struct{ LeaveAnybody, ReclaimWithoutFrom, PushUnchecked bool }
+// Mutant leaves a check out, or says too much.
+type Mutant struct{ LeaveAnybody, ReclaimWithoutFrom, PushUnchecked, NoteNamesFormer, TakenThoughLost bool }
 
 // Start is a client on pod 0.
-func Start(faults, moves uint8) State {
-	s := State{Owner: 1, Sock: 1, Next: 2, Faults: faults, Moves: moves}
-	s.Pods[0] = Pod{Own: 1, Live: true}
+func Start(faults, moves, flushes uint8) State {
+	s := State{Owner: 1, Sock: 1, Next: 2, Faults: faults, Moves: moves, Flushes: flushes}
+	s.Pods[0] = Pod{Own: 1, Live: true, View: 1}
+	s.Pods[1] = Pod{View: 1}
 	return s
+}
+
+// claim is a change in Redis of whose the member is, and the note of it, which says that it was was's.
+func (s *State) claim(owner, held, was uint8) {
+	s.Owner, s.Was = owner, held
+	for i := range s.Pods {
+		if q := &s.Pods[i]; !q.Dead && !q.Cut && !q.Stale && !q.Lost {
+			q.View, q.ViewWas = owner, was
+		}
+	}
 }
 
 // leave is leave.lua.
 func (m Mutant) leave(s *State, owner uint8) {
 	if s.Owner == owner || m.LeaveAnybody {
-		s.Owner, s.Was = 0, 0
+		s.claim(0, 0, 0)
 	}
 }
 
-// closed is hold.end: the socket is closed, as taken over or gone.
-func closed(s *State, p int) {
-	if own := s.Pods[p].Own; own != 0 && own == s.Sock {
+// closed is replica.yield: the socket is closed, as taken over or gone. It has to come back where who is the
+// newest can't be known, and nowhere else.
+func (m Mutant) closed(s *State, p int) {
+	q := &s.Pods[p]
+	if q.Own != 0 && q.Own == s.Sock {
 		s.Sock = 0
-		s.Usurped = s.Usurped || !s.Out && !s.Apart
+		back := s.Apart && q.From != 0 || s.Unheard && q.Lost && !m.TakenThoughLost
+		s.Usurped = s.Usurped || !s.Out && !back
 	}
-	s.Pods[p].Own, s.Pods[p].From, s.Pods[p].Live = 0, 0, false
+	q.Own, q.From, q.Live = 0, 0, false
+}
+
+// restore is restore.lua: it begins a new log, if the pod has anything to write.
+func restore(s *State, p int) {
+	q := &s.Pods[p]
+	switch {
+	case q.Own != 0:
+		s.claim(q.Own, 0, 0)
+		s.At = uint8(p)
+	case q.View != 0:
+		was := q.ViewWas
+		if was == 0 {
+			was = q.View
+		}
+		s.claim(s.Next, was, was)
+		s.At, q.Foster = uint8(p), s.Next
+		s.Next++
+	case q.Left == 0 && !q.Queue:
+		return
+	}
+	s.Empty = false
 }
 
 // reconcile is replica.reconcileOnce: reclaim.lua, then push.lua.
@@ -61,12 +101,18 @@ func (m Mutant) reconcile(s *State, p int) {
 	q := &s.Pods[p]
 	push := func() {
 		if q.Left != 0 && (s.Owner == q.Left || s.Was == q.Left) {
-			s.Owner, s.Was = 0, 0
+			s.claim(0, 0, 0)
 		}
 		if q.Queue && (s.Log == 0 || m.PushUnchecked) {
 			s.Log++
 		}
 		q.Left, q.Queue = 0, false
+	}
+	if s.Empty {
+		if restore(s, p); s.Empty {
+			q.Stale, q.Lost = false, false
+			return
+		}
 	}
 	if q.Left != 0 && q.Own != 0 {
 		push() // pushLeavings
@@ -75,18 +121,24 @@ func (m Mutant) reconcile(s *State, p int) {
 		is := func(o uint8) bool { return o != 0 && (o == s.Owner || o == s.Was) }
 		switch {
 		case s.Owner != 0 && (is(q.Own) || !m.ReclaimWithoutFrom && (is(q.From) || q.From == anybody)):
-			s.Owner, s.Was, s.At, q.From = q.Own, 0, uint8(p), 0
+			was := uint8(0)
+			if m.NoteNamesFormer && s.Owner != q.Own {
+				was = s.Owner
+			}
+			s.claim(q.Own, 0, was)
+			s.At, q.From = uint8(p), 0
 		case s.Owner != 0 || s.Removed || !q.Live:
-			closed(s, p)
+			m.closed(s, p)
 		default:
-			s.Owner, s.At, q.From = q.Own, uint8(p), 0
+			s.claim(q.Own, 0, 0)
+			s.At, q.From = uint8(p), 0
 		}
 	}
 	push()
 	if q.Own == 0 && int(s.At) == p && s.Was == 0 && s.Owner != q.Foster {
-		s.Owner = 0 // disown
+		s.claim(0, 0, 0) // disown
 	}
-	q.Stale = false
+	q.Stale, q.Lost, q.View, q.ViewWas = false, false, s.Owner, s.Was
 }
 
 // Next is all that may happen.
@@ -94,11 +146,28 @@ func (m Mutant) Next(s State) (steps []Step) {
 	step := func(name string, p int, do func(t *State, q *Pod)) {
 		t := s
 		do(&t, &t.Pods[p])
-		chosen := t.Faults < s.Faults || t.Moves < s.Moves
+		chosen := t.Faults < s.Faults || t.Moves < s.Moves || t.Flushes < s.Flushes
 		steps = append(steps, Step{fmt.Sprintf("%s, pod %d", name, p), t, chosen})
 	}
 	if s.Late != 0 {
 		step("late leave.lua", 0, func(t *State, _ *Pod) { m.leave(t, s.Late); t.Late = 0 })
+	}
+	if s.Flushes > 0 && !s.Empty && !s.Removed { // what is on its way is for the log that is lost
+		step("Redis is emptied", 0, func(t *State, _ *Pod) {
+			t.Flushes--
+			t.Owner, t.Was, t.At, t.Late, t.Empty = 0, 0, 0, 0, true
+			t.Log, t.Gone = 0, s.Gone || s.Log > 0
+			for i := range t.Pods {
+				if q := &t.Pods[i]; !q.Dead {
+					knows := q.Own
+					if knows == 0 {
+						knows = q.View
+					}
+					t.Unheard = t.Unheard || knows != s.Owner
+					q.Lost, q.Stale = true, q.Stale || !q.Cut
+				}
+			}
+		})
 	}
 	for p, q := range s.Pods {
 		if q.Dead {
@@ -118,7 +187,7 @@ func (m Mutant) Next(s State) (steps []Step) {
 				if q.Own == s.Was {
 					q.Stale = true
 				} else {
-					closed(t, p)
+					m.closed(t, p)
 				}
 			})
 		}
@@ -151,23 +220,29 @@ func (m Mutant) Next(s State) (steps []Step) {
 			}
 			if s.Owner != 0 && !q.Cut && !q.Stale {
 				move("take.lua", func(t *State, q *Pod) { // the answer comes with it
-					t.Owner, t.Was, t.At = s.Next, 0, uint8(p)
+					t.claim(s.Next, 0, 0)
+					t.At = uint8(p)
 					t.Sock, t.SockAt, t.Next = s.Next, uint8(p), s.Next+1
 					q.Own, q.From, q.Live = s.Next, 0, true
 					if o := &t.Pods[1-p]; o.Own != 0 { // its socket is the client's old one
 						o.Live = false
 					}
 				})
-				move("kick", func(t *State, _ *Pod) { t.Owner, t.Was, t.Removed, t.Out = 0, 0, true, true; t.Sock = 0 })
+				move("kick", func(t *State, _ *Pod) { t.claim(0, 0, 0); t.Removed, t.Out, t.Sock = true, true, 0 })
 			}
-			if q.Cut && q.Own != 0 {
+			if q.Cut && (q.Own != 0 || q.View != 0) {
 				move("resumes without Redis", func(t *State, q *Pod) {
-					if q.From == 0 { // takeHere: else what Redis knows is older still
+					switch { // takeHere
+					case q.Own == 0:
+						q.From = q.View
+					case q.From == 0: // else what Redis knows is older still
 						q.From = q.Own
 					}
 					q.Own, q.Live = s.Next, true
-					t.Sock, t.SockAt, t.Next, t.Apart = s.Next, uint8(p), s.Next+1,
-						s.Apart || s.Owner != 0 && s.Owner != q.From && s.Was != q.From // taken elsewhere: one of the two stays
+					t.Sock, t.SockAt, t.Next = s.Next, uint8(p), s.Next+1
+					taken := s.Owner != 0 && s.Owner != q.From && s.Was != q.From
+					adopted := s.Pods[p].Own == 0 && q.ViewWas != 0 // so that it may be taken back
+					t.Apart = s.Apart || taken || adopted || s.Pods[1-p].From != 0
 					t.Pods[1-p].Live = false // the client has dropped it
 				})
 			}
@@ -199,7 +274,7 @@ func (m Mutant) Next(s State) (steps []Step) {
 		}
 		if q.Own != 0 && !q.Live && !q.Cut && !q.Stale && s.Late == 0 {
 			fault("leave.lua sent in vain", func(t *State, q *Pod) {
-				t.Late, q.Left, q.Own, q.Cut = q.Own, q.Own, 0, true
+				t.Late, q.Left, q.Own, q.View, q.Cut = q.Own, q.Own, 0, 0, true
 			})
 		}
 	}
@@ -214,6 +289,7 @@ func (m Mutant) goes(t *State, p int) {
 		if q.From != 0 {
 			q.Left = q.From
 		}
+		q.View = 0
 	} else {
 		m.leave(t, q.Own)
 	}
@@ -223,10 +299,12 @@ func (m Mutant) goes(t *State, p int) {
 // adopt is adopt.lua, and pod.foster.
 func adopt(dead int) func(*State, *Pod) {
 	return func(t *State, _ *Pod) {
-		if t.Was == 0 {
-			t.Was = t.Owner
+		was := t.Was
+		if was == 0 {
+			was = t.Owner
 		}
-		t.Owner, t.At = t.Next, uint8(1-dead)
+		t.claim(t.Next, was, was)
+		t.At = uint8(1 - dead)
 		t.Pods[1-dead].Foster = t.Next
 		t.Next++
 	}
@@ -241,7 +319,7 @@ func Judge(s State, settled bool) string {
 		return "the newest socket was closed for an older one"
 	case !settled:
 		return ""
-	case s.Acked && s.Log == 0 && !s.Pods[0].Dead && !s.Pods[1].Dead: // a fork dies with its pod
+	case s.Acked && s.Log == 0 && !s.Gone && !s.Pods[0].Dead && !s.Pods[1].Dead: // a fork dies with its pod
 		return "a signal was lost"
 	case s.Pods[0].Own != 0 && s.Pods[1].Own != 0:
 		return "two owners"
