@@ -53,3 +53,41 @@ func TestLateSignalBeforeItsSenderWasAdopted(t *testing.T) {
 		t.Errorf("b heard %v, and a said %v", got, a.said)
 	}
 }
+
+// The same, but the adopter has given its members up when the pod is back: they join anew, and the
+// log has what was done late.
+func TestLateSignalBeforeItsSenderWasGivenUp(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	w := &world{t: t, proxies: []*redistest.Proxy{redistest.Through(s)}}
+	cfg := rooms.RedisConfig{Config: rooms.Config{Linger: 100 * time.Millisecond}, Lease: 2 * time.Second}
+	cfg.Pod = "speaker"
+	w.pods = append(w.pods, startPodWith(t, cfg, w.proxies[0].URL()))
+	cfg.Pod = "adopter"
+	w.pods = append(w.pods, startPodWith(t, cfg, s.URL()))
+	a, b := w.join(0, "a"), w.join(1, "b")
+	w.eventually("everybody is everywhere", w.presenceIsExact)
+
+	if err := a.say(t.Context()); err != nil { // so that Redis knows the script
+		t.Fatal(err)
+	}
+	s.Freeze()
+	if err := a.say(t.Context()); err != nil { // it is told in the fork
+		t.Fatal(err)
+	}
+	w.proxies[0].Freeze()
+	s.Thaw()
+	if !within(30*time.Second, func() bool { return slices.Contains(b.events(), "left a lost") }) {
+		t.Fatalf("b saw %v", b.events())
+	}
+	if got := b.from("a"); len(got) != 2 {
+		t.Fatalf("b heard %v of what was done late", got)
+	}
+	w.proxies[0].Thaw()
+	if !within(20*time.Second, func() bool { return a.say(t.Context()) == nil && slices.Contains(b.from("a"), a.next-1) }) {
+		t.Errorf("b heard %v of %d", b.from("a"), a.next)
+	}
+	if got := b.from("a"); !slices.Equal(got, a.said) {
+		t.Errorf("b heard %v, and a said %v", got, a.said)
+	}
+}

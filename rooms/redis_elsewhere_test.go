@@ -203,3 +203,21 @@ func TestTheNewestSocketComesBackAfterAFlush(t *testing.T) {
 		})
 	}
 }
+
+// Who comes to a pod that is cut off and doesn't know the room gets what the others say meanwhile, or has to
+// come back for it.
+func TestWhoCameToAPodThatDidntKnowTheRoomMissesNothing(t *testing.T) {
+	t.Parallel()
+	w := proxied(t, redistest.Start(t), 2, rooms.Config{})
+	b := w.join(1, "b")
+	w.cutOff(0)
+	a := w.join(0, "a")
+	if err := b.say(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.proxies[0].Thaw()
+	w.eventually("presence is exact", w.presenceIsExact)
+	if why := a.told(); !errors.Is(why, rooms.ErrGap) && !slices.Equal(a.from("b"), b.said) {
+		t.Errorf("it heard %v of %v, and is told: %v", a.from("b"), b.said, why)
+	}
+}

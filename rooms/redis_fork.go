@@ -38,11 +38,13 @@ type step struct {
 
 // forked is what has to be pushed to the log; see lua/push.lua.
 type forked struct {
-	kind      byte // S, A, L or W
+	kind      byte // S, M (an S that may have come in already), A, L or W
 	id, owner string
 	seq       uint64
 	payload   string
 }
+
+func (q *forked) isSignal() bool { return q.kind == 'S' || q.kind == 'M' }
 
 func (f *fork) push(q forked) {
 	f.queue = append(f.queue, q)
@@ -199,16 +201,20 @@ func (f *fork) after(name string, n uint64, m *member) ([]*record, bool) {
 }
 
 // queueSignal keeps a signal for the log. The view's lock is held; the fork has told it.
-func (f *fork) queueSignal(from *member, h *hold, seq uint64, to string, data []byte) {
+func (f *fork) queueSignal(from *member, h *hold, seq uint64, to string, data []byte, sent bool) {
 	f.told[step{h.key, seq}] = true
-	f.push(forked{'S', from.ID, h.key, seq, signalPayload(h.key, seq, f.name, f.n, from.ID, to, data)})
+	kind := byte('S')
+	if sent {
+		kind = 'M'
+	}
+	f.push(forked{kind, from.ID, h.key, seq, signalPayload(h.key, seq, f.name, f.n, from.ID, to, data)})
 }
 
 // settled is the sequence up to which all that m did is in the log, or was there.
 func (r *replica) settled(m *member) uint64 {
 	if r.fork != nil {
 		for _, q := range r.fork.queue {
-			if q.kind == 'S' && q.owner == m.claim.owner {
+			if q.isSignal() && q.owner == m.claim.owner {
 				return q.seq - 1
 			}
 		}
@@ -292,7 +298,7 @@ func (r *replica) signalHere(h *hold, seq uint64, to string, data json.RawMessag
 	}
 	m.claim.seq = seq
 	r.tell(Entry{Kind: KindSignal, From: m.ID, To: to, Data: data}, m)
-	f.queueSignal(m, h, seq, to, data)
+	f.queueSignal(m, h, seq, to, data, sent)
 	return nil
 }
 

@@ -153,7 +153,7 @@ func (r *replica) hearUp(st *state) bool {
 // replace takes the state as a whole: the log can't tell how it came to be. Those who
 // follow are told of the difference; of signals that were missed they can't be.
 func (r *replica) replace(st *state) {
-	missed := r.loaded
+	missed := r.loaded || r.fork != nil && mayMiss(st, r.fork.name)
 	r.goOver(st.epoch)
 	r.epoch, r.position = st.epoch, 0 // so that nothing overtook st
 	r.log.restart(st.n)
@@ -177,6 +177,12 @@ func (r *replica) replace(st *state) {
 			r.store.lingering.add(h, r.store.config.TimeNow().Add(max(0, r.store.config.Linger)))
 		}
 	}
+}
+
+// mayMiss reports whether those who are in a fork from before the room was known may have missed a signal.
+// That it may be older than they are here does no harm.
+func mayMiss(st *state, fork string) bool {
+	return !st.told || slices.ContainsFunc(st.entries, func(c change) bool { return c.kind == 'S' && c.fork != fork })
 }
 
 // compare puts right whose the members are, and tells of those of whom the log didn't. The

@@ -1,6 +1,6 @@
 -- What was done on a pod without Redis, in its order. 7: the pod's fork; then of each step
--- kind, id, owner, sequence and payload: "S" is a signal, and "A" one that is in the log, of
--- which is noted that the fork told it. "L" is a leaving; its payload is the reason.
+-- kind, id, owner, sequence and payload: "S" is a signal, "M" one that may have come in already, and
+-- "A" one that is in the log, of which is noted that the fork told it. "L" is a leaving; its payload is the reason.
 -- All of it is taken, and what is in the log already isn't appended again.
 if not follows() then return { 'astray' } end
 local fork = ARGV[7]
@@ -22,9 +22,11 @@ local function in_log(owner, seq)
   return known[owner .. ' ' .. seq]
 end
 
-local function signal(id, owner, seq, payload)
+-- sent: it may have come in already. Then the hold doesn't say so for sure, since its member may have been
+-- given up meanwhile and have joined anew.
+local function signal(sent, id, owner, seq, payload)
   local held = hold_of(id)
-  if held and held.owner == owner and tonumber(seq) > held.seq then
+  if held and held.owner == owner and tonumber(seq) > held.seq and not (sent and in_log(owner, seq)) then
     hold(id, owner, tonumber(seq), held.joined, held.pod, held.was)
     append(payload)
     return
@@ -41,8 +43,8 @@ end
 
 for i = 8, #ARGV, 5 do
   local kind, id, owner, seq, payload = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
-  if kind == 'S' then
-    signal(id, owner, seq, payload)
+  if kind == 'S' or kind == 'M' then
+    signal(kind == 'M', id, owner, seq, payload)
   elseif kind == 'A' then
     if in_log(owner, seq) ~= 'A' then
       append(payload)
