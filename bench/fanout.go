@@ -10,7 +10,7 @@ func measureFanOut(ctx context.Context, o options, _ int) ([]row, error) {
 		return nil, err
 	}
 	say("fanout: one frame to 5,000")
-	all, err := o.goBench(ctx, "gateway", file, "^BenchmarkFanOut$", onAllCores)
+	all, err := o.goBench(ctx, "gateway", file, "^BenchmarkFanOut$", onAllCores, "-test.count", "3")
 	if err != nil {
 		return nil, err
 	}

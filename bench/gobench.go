@@ -55,9 +55,9 @@ func (b benchmarks) of(name, unit string) (float64, error) {
 	return median(b[name][unit]), nil
 }
 
-// goBench runs a compiled package's benchmarks three times, as run does.
+// goBench runs a compiled package's benchmarks as run does.
 func (o options) goBench(ctx context.Context, pkg, file, pattern string, run func(*exec.Cmd) ([]byte, error), flags ...string) (benchmarks, error) {
-	flags = append([]string{"-test.run", "^$", "-test.bench", pattern, "-test.count", "3"}, flags...)
+	flags = append([]string{"-test.run", "^$", "-test.bench", pattern}, flags...)
 	cmd := exec.CommandContext(ctx, file, flags...)
 	cmd.Dir = filepath.Join(o.source, pkg)
 	out, err := run(cmd)
@@ -65,6 +65,18 @@ func (o options) goBench(ctx context.Context, pkg, file, pattern string, run fun
 		return nil, fmt.Errorf("the benchmarks of %s: %w: %s", pkg, err, out)
 	}
 	return parseBenchmarks(string(out)), nil
+}
+
+// add adds what was measured again.
+func (b benchmarks) add(again benchmarks) {
+	for name, units := range again {
+		if b[name] == nil {
+			b[name] = map[string][]float64{}
+		}
+		for unit, values := range units {
+			b[name][unit] = append(b[name][unit], values...)
+		}
+	}
 }
 
 // processors is what a benchmark's name ends with where it runs on more than one.

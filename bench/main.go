@@ -17,6 +17,7 @@ import (
 type options struct {
 	connections int
 	connectRate int
+	members     int   // whose tokens are pushed
 	rates       []int // deliveries a second
 	growth      []int // connections
 	duration    time.Duration
@@ -50,11 +51,12 @@ func main() {
 	flag.BoolVar(&all, "all", false, "growth too, which takes as long as the others together")
 	flag.IntVar(&o.connections, "connections", 2000, "clients, in rooms of 10")
 	flag.IntVar(&o.connectRate, "connect-rate", 400, "clients a second that come in")
+	flag.IntVar(&o.members, "members", 10_000, "clients whose tokens are pushed")
 	flag.StringVar(&rates, "rates", "10000,30000,60000,120000", "deliveries a second that are offered")
 	flag.StringVar(&growth, "growth", "1000,5000,19000", "connections between which growth is measured")
 	flag.DurationVar(&o.duration, "duration", 10*time.Second, "of each rate")
 	flag.DurationVar(&o.idle, "idle", 30*time.Second, "how long all are idle")
-	flag.IntVar(&o.rounds, "rounds", 2, "how often all but growth is measured; each figure is the median, of two the lower")
+	flag.IntVar(&o.rounds, "rounds", 2, "how often all but push and growth is measured; each figure is the median, of two the lower")
 	flag.StringVar(&o.binary, "roompass", "../bin/roompass", "the roompass binary")
 	flag.StringVar(&o.source, "source", "..", "roompass's source, whose Go benchmarks are measured")
 	flag.StringVar(&o.json, "json", "", "file for the report as JSON; - is standard output, in place of the table")
@@ -123,9 +125,15 @@ func (o options) check(chosen []section) error {
 	if o.connectRate <= 0 || o.duration <= 0 || o.idle <= 0 || o.rounds <= 0 {
 		return fmt.Errorf("--connect-rate, --duration, --idle and --rounds have to be positive")
 	}
+	if o.members < roomSize {
+		return fmt.Errorf("--members has to be at least %d", roomSize)
+	}
 	most := o.connections
 	for _, s := range chosen {
-		if s.long {
+		switch s.name {
+		case "push":
+			most = max(most, o.members)
+		case "growth":
 			for _, g := range o.growths() {
 				for _, at := range g.sizes {
 					most = max(most, at.connections)
@@ -143,7 +151,7 @@ func liftFileLimit(n int) error {
 		return err
 	}
 	if limit.Max < uint64(n) {
-		return fmt.Errorf("a process may have %d files here, and %d are needed: take fewer --connections, or a lower --growth", limit.Max, n)
+		return fmt.Errorf("a process may have %d files here, and %d are needed: take fewer --connections or --members, or a smaller --growth", limit.Max, n)
 	}
 	limit.Cur = limit.Max
 	return syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)

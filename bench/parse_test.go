@@ -25,6 +25,12 @@ PASS
 			t.Errorf("%s: %v %s, want %v: %v", test.name, got, test.unit, test.want, err)
 		}
 	}
+	again := benchmarks{}
+	again.add(all)
+	again.add(all)
+	if len(again["Sign/RS512/2048"]["ns/op"]) != 4 {
+		t.Error(again)
+	}
 	if _, err := all.of("Sign/RS512/4096", "ns/op"); err == nil {
 		t.Error("what wasn't measured has a figure")
 	}

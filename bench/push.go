@@ -52,9 +52,9 @@ func measurePush(ctx context.Context, o options, _ int) ([]row, error) {
 	if err != nil {
 		return nil, fmt.Errorf("push: %w", err)
 	}
-	refresh := refreshFor(o.connections, signing)
+	refresh := refreshFor(o.members, signing)
 	ttl := ttlFor(refresh)
-	say("push: a signature takes %v, so %d tokens are refreshed after %v and live %v", signing.Round(time.Microsecond), o.connections, refresh, ttl)
+	say("push: a signature takes %v, so %d tokens are refreshed after %v and live %v", signing.Round(time.Microsecond), o.members, refresh, ttl)
 	c, err := start(ctx, o.pushing("--token-refresh", refresh.String(), "--token-ttl", ttl.String()), o.dir, 1)
 	if err != nil {
 		return nil, err
@@ -62,7 +62,7 @@ func measurePush(ctx context.Context, o options, _ int) ([]row, error) {
 	defer c.stop()
 	began := time.Now()
 	// They come over one refresh time, so that tokens fall due over all of it.
-	is, err := o.runBench(ctx, c.urls()[0], float64(o.connections)/refresh.Seconds(), refresh, max(30*time.Second, 3*refresh))
+	is, err := o.runBench(ctx, c.urls()[0], float64(o.members)/refresh.Seconds(), refresh, max(30*time.Second, 2*refresh))
 	if err != nil {
 		return nil, fmt.Errorf("push: %w", err)
 	}
@@ -79,7 +79,7 @@ func measurePush(ctx context.Context, o options, _ int) ([]row, error) {
 	return []row{
 		{
 			What: "token push lateness p99.9", Unit: "ms", Ours: float64(is.Lateness.P999) / 1e6, Beside: float64(latest) / 1e6, Peer: "the limit", Asked: atMost(1),
-			Void: void, How: fmt.Sprintf("by %d clients, from iat and --token-refresh, with one signer", o.connections),
+			Void: void, How: fmt.Sprintf("by %d clients, from iat and --token-refresh, with one signer", o.members),
 		},
 		{
 			What: "pushes made later than that", Unit: "", Ours: made - did[lateness+`_bucket{le="0.25"}`], Beside: made, Peer: "all pushes", Asked: atMost(0.001),
@@ -123,7 +123,7 @@ func (o options) signingTime(ctx context.Context) (each time.Duration, err error
 // runBench runs `roompass bench`, which fails where a token lapsed but has a report then too.
 func (o options) runBench(ctx context.Context, url string, rate float64, refresh, d time.Duration) (is pushes, err error) {
 	cmd := exec.CommandContext(ctx, o.binary, "bench", "--url", url, "--json", "-",
-		"--connections", strconv.Itoa(o.connections), "--rooms", strconv.Itoa(o.connections/roomSize), "--connect-rate", strconv.FormatFloat(rate, 'f', 1, 64),
+		"--connections", strconv.Itoa(o.members), "--rooms", strconv.Itoa(o.members/roomSize), "--connect-rate", strconv.FormatFloat(rate, 'f', 1, 64),
 		"--duration", d.String(), "--token-refresh", refresh.String())
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, os.Stderr

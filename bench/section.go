@@ -11,13 +11,14 @@ import (
 type section struct {
 	name    string
 	long    bool // only where it is asked for
+	once    bool // whatever the rounds: no side of it takes turns with another
 	measure func(ctx context.Context, o options, round int) ([]row, error)
 }
 
-// rows measures a section in each round, a long one once.
+// rows measures a section in each round.
 func (s section) rows(ctx context.Context, o options) ([]row, error) {
 	rounds := o.rounds
-	if s.long {
+	if s.once {
 		rounds = 1
 	}
 	var all [][]row
@@ -36,15 +37,15 @@ func (s section) rows(ctx context.Context, o options) ([]row, error) {
 
 // In the order in which they are measured and shown.
 var sections = []section{
-	{"memory", false, measureMemory},
-	{"deliveries", false, measureDeliveries},
-	{"joins", false, measureJoins},
-	{"pods", false, measurePods},
-	{"signing", false, measureSigning},
-	{"fanout", false, measureFanOut},
-	{"push", false, measurePush},
-	{"resume", false, measureResume},
-	{"growth", true, measureGrowth},
+	{"memory", false, false, measureMemory},
+	{"deliveries", false, false, measureDeliveries},
+	{"joins", false, false, measureJoins},
+	{"pods", false, false, measurePods},
+	{"signing", false, false, measureSigning},
+	{"fanout", false, false, measureFanOut},
+	{"push", false, true, measurePush},
+	{"resume", false, false, measureResume},
+	{"growth", true, true, measureGrowth},
 }
 
 func sectionNames() string {
