@@ -15,24 +15,24 @@ type size struct {
 
 // A growth is several sizes that differ in one thing. The first is what the others stand beside.
 type growth struct {
-	over  string // what differs
 	sizes []size
 	value func(size) int // of what differs
+	where string         // how a value is told
 	joins bool           // whether a join shall cost the same: in a larger room more people are told of it
 	plots bool
 }
 
 func (o options) growths() []growth {
 	few := o.growth[0]
-	connections := growth{over: "connections", value: func(s size) int { return s.connections }, joins: true, plots: true}
+	connections := growth{where: "at %d connections", value: func(s size) int { return s.connections }, joins: true, plots: true}
 	for _, n := range o.growth {
 		connections.sizes = append(connections.sizes, size{n, roomSize, 1})
 	}
-	rooms := growth{over: "to a room", value: func(s size) int { return s.roomSize }}
+	rooms := growth{where: "in rooms of %d", value: func(s size) int { return s.roomSize }}
 	for _, n := range []int{2, 10, 100, 1000} {
 		rooms.sizes = append(rooms.sizes, size{max(few, 1000), n, 1})
 	}
-	pods := growth{over: "pods", value: func(s size) int { return s.pods }, joins: true}
+	pods := growth{where: "with pods: %d", value: func(s size) int { return s.pods }, joins: true}
 	for _, n := range []int{1, 2, 4} {
 		pods.sizes = append(pods.sizes, size{n * few, roomSize, n}) // each pod has as many
 	}
@@ -67,13 +67,14 @@ type cost struct {
 // rows are those of the i-th size.
 func (g growth) rows(i int, is, first cost) (rows []row) {
 	at := g.value(g.sizes[i])
+	where := fmt.Sprintf(g.where, at)
 	add := func(what, unit, plot string, ours, beside float64, how string) {
-		r := row{What: fmt.Sprintf("%s at %d %s", what, at, g.over), Unit: unit, Ours: ours, How: how, at: float64(at)}
+		r := row{What: what + " " + where, Unit: unit, Ours: ours, How: how, at: float64(at)}
 		if g.plots {
 			r.plot = plot
 		}
 		if i > 0 {
-			r.Beside, r.Peer, r.Asked = beside, fmt.Sprintf("at %d", g.value(g.sizes[0])), atMost(flat)
+			r.Beside, r.Peer, r.Asked = beside, fmt.Sprintf(g.where, g.value(g.sizes[0])), atMost(flat)
 		}
 		rows = append(rows, r)
 	}
