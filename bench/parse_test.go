@@ -63,7 +63,7 @@ func TestMetricsOfSeveralServersAreAddedUp(t *testing.T) {
 
 // 600 tokens, each of a millisecond, take a second at 0.6 of a core. They fall due at 0.95 of the refresh
 // time, and are half a second old when they are signed.
-func TestRefreshKeepsASignerAsBusyAsItShallBe(t *testing.T) {
+func TestRefreshKeepsACoreAsBusyAsItShallBe(t *testing.T) {
 	refresh := refreshFor(5400, time.Millisecond)
 	if refresh != 10*time.Second {
 		t.Error(refresh)

@@ -17,7 +17,7 @@ import (
 
 // launch starts cmd and waits until it listens. Where it doesn't, it is ended.
 func launch(ctx context.Context, cmd *exec.Cmd, address string) error {
-	cmd.Stderr = os.Stderr
+	cmd.Stderr = &brief{os.Stderr, 5}
 	// An interrupt at the terminal is for us: we end the others in order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
@@ -33,6 +33,21 @@ func launch(ctx context.Context, cmd *exec.Cmd, address string) error {
 	}
 	end(cmd)
 	return fmt.Errorf("%s doesn't listen", cmd.Path)
+}
+
+// A brief passes on the first lines that a server says. Where it is overloaded it may say one for
+// each client.
+type brief struct {
+	to   io.Writer
+	left int
+}
+
+func (b *brief) Write(text []byte) (int, error) {
+	if b.left > 0 {
+		b.left--
+		_, _ = b.to.Write(text)
+	}
+	return len(text), nil
 }
 
 func end(cmd *exec.Cmd) {
