@@ -93,4 +93,5 @@ soak-rooms: tools
 # BENCH_ARGS are its flags, as BENCH_ARGS='--only push,resume --json -'.
 bench: build
 	go test -run '^$$' -bench . -benchmem ./...
+	go test -C bench .
 	go run -C bench . --roompass $(BIN) $(BENCH_ARGS)
