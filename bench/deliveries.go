@@ -54,7 +54,7 @@ func measureDeliveries(ctx context.Context, o options, round int) (rows []row, e
 		}
 		add := func(what, unit string, ours, beside float64, asked bound, how, plot string) {
 			rows = append(rows, row{
-				What: fmt.Sprintf("%s at %dk/s", what, rate/1000), Unit: unit, Ours: ours, Beside: beside, Peer: peer, Asked: asked, How: how, Void: void,
+				What: what + " at " + thousands(float64(rate)) + "/s", Unit: unit, Ours: ours, Beside: beside, Peer: peer, Asked: asked, How: how, Void: void,
 				plot: plot, at: float64(rate),
 			})
 		}
