@@ -11,7 +11,7 @@ DEMO    := $(CURDIR)/bin/demo
 OUT     ?= $(CURDIR)/web/e2e/out
 NPM_CI  := npm ci --no-audit --no-fund
 
-.PHONY: demo run build build-demo generate lint test test-go test-soak test-web test-e2e tools soak soak-rooms bench
+.PHONY: demo run build build-fast build-demo generate lint test test-go test-soak test-web test-e2e tools soak soak-rooms bench
 
 # ARGS are flags of the demo, as ARGS='--pods 3' or ARGS=--help.
 demo: build build-demo
@@ -28,6 +28,11 @@ STATIC := CGO_ENABLED=0 GOFLAGS=-trimpath
 
 build:
 	$(STATIC) go build -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN) ./cmd/roompass
+
+# RSA by BoringCrypto, which signs more tokens a second than Go's own: BENCHMARKS.md, "signing". It takes a
+# C compiler here, and this C library or a newer one where it runs.
+build-fast:
+	CGO_ENABLED=1 GOFLAGS=-trimpath GOEXPERIMENT=boringcrypto go build -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)-fast ./cmd/roompass
 
 build-demo:
 	$(STATIC) go build -o $(DEMO) ./deploy/demo
@@ -90,8 +95,9 @@ soak-rooms: tools
 	CGO_ENABLED=1 ROOMPASS_FAULT=$(FAULT) go test -race -count=$(ROUNDS) -timeout 0 \
 		-run 'Redis|Pod|Outage|Resume|Racing|Reset|Reclaim|Reap|Steps|Regress|Silent|Serve' ./rooms ./cmd/roompass
 
-# The Go benchmarks, then the comparison with centrifuge, which is a module of its own. BENCH_ARGS are
-# its flags, as BENCH_ARGS='--connections 19000 --json -'.
+# The Go benchmarks, then the comparison with centrifuge and with the limits, which is a module of its own.
+# BENCH_ARGS are its flags, as BENCH_ARGS='--only push,resume --json -'.
 bench: build
 	go test -run '^$$' -bench . -benchmem ./...
+	go test -C bench .
 	go run -C bench . --roompass $(BIN) $(BENCH_ARGS)

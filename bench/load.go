@@ -18,11 +18,13 @@ import (
 
 // A load is all clients of one server.
 type load struct {
-	side    side
-	began   time.Time
-	conns   []*websocket.Conn
-	room    []string
-	padding string
+	side     side
+	roomSize int
+	across   bool // odd clients say nothing, and of what even ones get nothing counts
+	began    time.Time
+	conns    []*websocket.Conn
+	room     []string
+	padding  string
 
 	wrong    atomic.Pointer[error] // the first that befell a client
 	ending   atomic.Bool
@@ -42,7 +44,7 @@ func newHistogram() *hdrhistogram.Histogram {
 }
 
 func newLoad(s side) *load {
-	l := &load{side: s, began: time.Now(), padding: strings.Repeat("x", 96)}
+	l := &load{side: s, roomSize: roomSize, began: time.Now(), padding: strings.Repeat("x", 96)}
 	for i := range l.latency {
 		l.latency[i].of = newHistogram()
 	}
@@ -52,15 +54,15 @@ func newLoad(s side) *load {
 // entering is how many come in at a time: on a slow machine none is late to say who it is.
 const entering = 64
 
-// come has n clients come in, rate a second at most.
-func (l *load) come(ctx context.Context, url string, n, rate int) error {
+// come has n clients come in, rate a second at most, to one address after the other.
+func (l *load) come(ctx context.Context, urls []string, n, rate int) error {
 	l.conns = make([]*websocket.Conn, n)
 	l.room = make([]string, n)
 	var all sync.WaitGroup
 	free := make(chan struct{}, entering)
 	began := time.Now()
 	for i := range n {
-		l.room[i] = "bench-" + strconv.Itoa(i/roomSize)
+		l.room[i] = "bench-" + strconv.Itoa(i/l.roomSize)
 		if err := sleep(ctx, time.Until(began.Add(time.Duration(i)*time.Second/time.Duration(rate)))); err != nil {
 			l.fail(err)
 			break
@@ -70,7 +72,7 @@ func (l *load) come(ctx context.Context, url string, n, rate int) error {
 		}
 		free <- struct{}{}
 		all.Go(func() {
-			l.fail(l.enter(ctx, url, i))
+			l.fail(l.enter(ctx, urls[i%len(urls)], i))
 			<-free
 		})
 	}
@@ -85,8 +87,9 @@ func (l *load) enter(ctx context.Context, url string, i int) error {
 	if err != nil {
 		return err
 	}
+	conn.SetReadLimit(-1) // a room's members are in one message
 	l.conns[i] = conn
-	for _, text := range l.side.entry(l.room[i]) {
+	for _, text := range l.side.entry(l.room[i], i) {
 		if err := conn.Write(ctx, websocket.MessageText, []byte(text)); err != nil {
 			return err
 		}
@@ -115,7 +118,9 @@ func (l *load) read(conn *websocket.Conn, i int, in chan struct{}) error {
 			return err
 		}
 		frame := buffer.Bytes()
-		l.take(frame, i)
+		if l.counts(i) {
+			l.take(frame, i)
+		}
 		if in != nil && l.side.hasEntered(frame) {
 			close(in)
 			in = nil
@@ -156,11 +161,32 @@ func (l *load) take(frame []byte, i int) {
 
 const senders = 4
 
+// counts says whether what a client gets is measured.
+func (l *load) counts(i int) bool { return !l.across || i%2 == 1 }
+
+// speaker is who says the i-th message. 7 has no factor with the number of clients, mostly: one room
+// after the other.
+func (l *load) speaker(i int) int {
+	who := i * 7 % len(l.conns)
+	if l.across {
+		who &^= 1
+	}
+	return who
+}
+
+// recipients is how many there are of a message that count.
+func (l *load) recipients() int {
+	if l.across {
+		return l.roomSize / 2
+	}
+	return l.side.recipients(l.roomSize)
+}
+
 // send sends for d, so that rate messages a second are delivered, and says how many
 // ought to be. Each message has the time in it at which it was due: a server that
 // slows us down is seen in the latency of all that was due meanwhile.
 func (l *load) send(ctx context.Context, rate int, d time.Duration) (expected int64) {
-	perSecond := rate / l.side.recipients()
+	perSecond := max(1, rate/l.recipients())
 	n := int(d.Seconds() * float64(perSecond))
 	began := time.Now()
 	var sent atomic.Int64
@@ -172,8 +198,7 @@ func (l *load) send(ctx context.Context, rate int, d time.Duration) (expected in
 				if sleep(ctx, time.Until(due)) != nil {
 					return
 				}
-				// 7 has no factor with the number of clients, mostly: one room after the other.
-				who := i * 7 % len(l.conns)
+				who := l.speaker(i)
 				data := `{"at":` + strconv.FormatInt(int64(due.Sub(l.began)), 10) + `,"x":"` + l.padding + `"}`
 				if err := l.conns[who].Write(ctx, websocket.MessageText, []byte(l.side.message(l.room[who], data))); err != nil {
 					l.fail(err)
@@ -184,7 +209,7 @@ func (l *load) send(ctx context.Context, rate int, d time.Duration) (expected in
 		})
 	}
 	all.Wait()
-	return sent.Load() * int64(l.side.recipients())
+	return sent.Load() * int64(l.recipients())
 }
 
 // settle waits until what is expected has come, or nothing more comes.

@@ -1,39 +1,38 @@
 package main
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
-// median is the median of each figure over all rounds; of two in the middle, the lower.
-func median(rounds []figures) figures {
-	of := func(get func(figures) float64) float64 {
-		var all []float64
-		for _, f := range rounds {
-			all = append(all, get(f))
+// merge is one row for each that all rounds have: its figures are the medians, and one
+// void round is enough for it to be void.
+func merge(rounds [][]row) ([]row, error) {
+	all := slices.Clone(rounds[0])
+	for i := range all {
+		is := &all[i]
+		var ours, beside []float64
+		for _, rows := range rounds {
+			if len(rows) != len(all) || rows[i].What != is.What {
+				return nil, fmt.Errorf("%s: the rounds don't have the same rows", is.Section)
+			}
+			ours, beside = append(ours, rows[i].Ours), append(beside, rows[i].Beside)
+			is.Rounds = append(is.Rounds, round{rows[i].Ours, rows[i].Beside})
+			if is.Void == "" {
+				is.Void = rows[i].Void
+			}
 		}
-		slices.Sort(all)
-		return all[(len(all)-1)/2]
+		is.Ours, is.Beside = median(ours), median(beside)
+		*is = is.judged()
 	}
-	m := figures{
-		RSS:          of(func(f figures) float64 { return f.RSS }),
-		JoinCPU:      of(func(f figures) float64 { return f.JoinCPU }),
-		JoinRedisCPU: of(func(f figures) float64 { return f.JoinRedisCPU }),
-		IdleCPU:      of(func(f figures) float64 { return f.IdleCPU }),
-		IdleCommands: of(func(f figures) float64 { return f.IdleCommands }),
+	return all, nil
+}
+
+// median is the median; of two in the middle, the lower.
+func median(of []float64) float64 {
+	if len(of) == 0 {
+		return 0
 	}
-	for i, first := range rounds[0].Fanout {
-		is := fanout{
-			Rate:     first.Rate,
-			Reached:  of(func(f figures) float64 { return f.Fanout[i].Reached }),
-			CPU:      of(func(f figures) float64 { return f.Fanout[i].CPU }),
-			RedisCPU: of(func(f figures) float64 { return f.Fanout[i].RedisCPU }),
-			P50:      of(func(f figures) float64 { return f.Fanout[i].P50 }),
-			P99:      of(func(f figures) float64 { return f.Fanout[i].P99 }),
-		}
-		for _, f := range rounds {
-			is.Expected += f.Fanout[i].Expected
-			is.Received += f.Fanout[i].Received
-			is.Void = is.Void || f.Fanout[i].Void
-		}
-		m.Fanout = append(m.Fanout, is)
-	}
-	return m
+	of = slices.Sorted(slices.Values(of))
+	return of[(len(of)-1)/2]
 }

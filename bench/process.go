@@ -15,51 +15,9 @@ import (
 	"time"
 )
 
-// A pair is a server with a Redis of its own.
-type pair struct {
-	address string
-	redisAt string
-	redis   *exec.Cmd
-	server  *exec.Cmd
-}
-
-// start starts both, and waits until they listen.
-func start(ctx context.Context, s side, dir string, cheap bool) (*pair, error) {
-	p := &pair{}
-	var err error
-	if p.redisAt, err = freeAddress(); err != nil {
-		return nil, err
-	}
-	host, port, _ := net.SplitHostPort(p.redisAt)
-	redis := exec.Command("redis-server", "--bind", host, "--port", port, "--dir", dir, "--save", "", "--appendonly", "no", "--loglevel", "warning")
-	if err := launch(ctx, redis, p.redisAt); err != nil {
-		return nil, err
-	}
-	p.redis = redis
-	if p.address, err = freeAddress(); err == nil {
-		var server *exec.Cmd
-		if server, err = s.command(p.address, p.redisAt, cheap); err == nil {
-			if err = launch(ctx, server, p.address); err == nil {
-				p.server = server
-				return p, nil
-			}
-		}
-	}
-	p.stop()
-	return nil, err
-}
-
-func (p *pair) stop() {
-	for _, cmd := range []*exec.Cmd{p.server, p.redis} {
-		if cmd != nil {
-			end(cmd)
-		}
-	}
-}
-
 // launch starts cmd and waits until it listens. Where it doesn't, it is ended.
 func launch(ctx context.Context, cmd *exec.Cmd, address string) error {
-	cmd.Stderr = os.Stderr
+	cmd.Stderr = &brief{os.Stderr, 5}
 	// An interrupt at the terminal is for us: we end the others in order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
@@ -77,38 +35,26 @@ func launch(ctx context.Context, cmd *exec.Cmd, address string) error {
 	return fmt.Errorf("%s doesn't listen", cmd.Path)
 }
 
+// A brief passes on the first lines that a server says. Where it is overloaded it may say one for
+// each client.
+type brief struct {
+	to   io.Writer
+	left int
+}
+
+func (b *brief) Write(text []byte) (int, error) {
+	if b.left > 0 {
+		b.left--
+		_, _ = b.to.Write(text)
+	}
+	return len(text), nil
+}
+
 func end(cmd *exec.Cmd) {
 	_ = cmd.Process.Signal(syscall.SIGTERM)
 	kill := time.AfterFunc(5*time.Second, func() { _ = cmd.Process.Kill() })
 	defer kill.Stop()
 	_ = cmd.Wait()
-}
-
-// A usage is what a server and its Redis have used so far.
-type usage struct {
-	at       time.Time
-	rss      float64 // bytes
-	cpu      float64 // s
-	redisCPU float64 // s
-	commands float64 // that Redis did, those within scripts included
-}
-
-func (p *pair) usage() (u usage, err error) {
-	u.at = time.Now()
-	if u.rss, u.cpu, err = readProcess(p.server.Process.Pid); err != nil {
-		return u, err
-	}
-	info, err := redisInfo(p.redisAt)
-	if err != nil {
-		return u, err
-	}
-	u.redisCPU = info["used_cpu_sys"] + info["used_cpu_user"]
-	u.commands = info["total_commands_processed"]
-	return u, nil
-}
-
-func (u usage) since(before usage) usage {
-	return usage{u.at, u.rss - before.rss, u.cpu - before.cpu, u.redisCPU - before.redisCPU, u.commands - before.commands}
 }
 
 // readProcess reads proc_pid_statm(5) and proc_pid_stat(5).
