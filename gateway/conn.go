@@ -32,8 +32,8 @@ type conn struct {
 	writer  func()      // write, kept so that to start it costs no memory; whoever the queue tells to start it has it
 	busy    atomic.Bool // a request is being done, so that pongs wait for us
 
-	counted bool        // among its address's unauthenticated sockets; the reading goroutine's own
-	offered string      // the upgrade's own credential, until auth; the reading goroutine's own
+	counted bool        // among its address's unauthenticated sockets; the reader's, or the worker's that it waits for
+	offered string      // the upgrade's own credential, until auth; theirs, too
 	ambient bool        // offered, if at all, in a cookie, which a page can't help sending
 	header  http.Header // of the upgrade, what is asked about again; nil: nothing
 	is      atomic.Pointer[identity]

@@ -113,8 +113,8 @@ func (w *wire) writeFrames(frames [][]byte) error {
 		return err
 	}
 	// A copy costs less than writev(2), for which each connection would keep memory.
-	joined := joins.Get().(*bytes.Buffer)
-	defer joins.Put(joined)
+	joined := joinedFrames.Get().(*bytes.Buffer)
+	defer joinedFrames.Put(joined)
 	joined.Reset()
 	for _, f := range frames {
 		joined.Write(f)
@@ -123,7 +123,7 @@ func (w *wire) writeFrames(frames [][]byte) error {
 	return err
 }
 
-var joins = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+var joinedFrames = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // hasSentClose says whether a close frame went out, ours or the library's.
 func (w *wire) hasSentClose() bool {
