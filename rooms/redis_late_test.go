@@ -3,6 +3,7 @@ package rooms
 import (
 	"context"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -141,5 +142,38 @@ func TestAheadWhileMendingEnds(t *testing.T) {
 	r.accept(change{epoch: epoch, position: position + 2, n: position + 2, kind: 'S', from: "b"})
 	if !s.wantsMending(r) {
 		t.Error("nobody looks for what came before")
+	}
+}
+
+// A pod that knows less than this one, since Redis has lost what it was told last, may take somebody for
+// lost who is here: its word doesn't count.
+func TestWhoIsHereIsNotLostBecauseOthersSaySo(t *testing.T) {
+	t.Parallel()
+	server, s, _ := late(t)
+	var heard leavings
+	if _, _, err := s.Join(t.Context(), "hall", Member{ID: "a"}, &heard); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		answer, err := s.evalRoom(t.Context(), leaveScript, s.keysOf("hall"), "", 0, "a", "", string(ReasonLost), 0)
+		if err != nil || word(answer, 0) != "ok" {
+			t.Fatalf("the leaving: %v, %v", answer, err)
+		}
+		server.Eventually("it is written again", func() bool { return inHall(server) == "[a]" })
+	}
+	if n := heard.n.Load(); n > 0 {
+		t.Errorf("it was told %d times that it is out", n)
+	}
+}
+
+// leavings counts those that a follower hears of.
+type leavings struct {
+	deaf
+	n atomic.Int32
+}
+
+func (l *leavings) Deliver(e *Entry) {
+	if e.Kind == KindLeft {
+		l.n.Add(1)
 	}
 }

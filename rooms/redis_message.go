@@ -30,20 +30,19 @@ type change struct {
 	n        uint64 // of the entries among them: of this one, or of the last before it
 	at       time.Time
 
-	kind    byte
-	owner   string // J, U, G, S, A: who did it; T: whose it is now
-	seq     uint64 // J, U, G, S, A: the how manieth thing that this owner did
-	member  Member // J, U, G: who; L, T: its ID; L: its User
-	reason  Reason
-	givenUp bool   // L: lost, as other pods see it
-	fork    string // S, A: the fork that it was first told in; empty: none. W: the fork
-	forkN   uint64
-	from    string
-	to      string
-	data    json.RawMessage
-	pod     string // J, T: where the owner is
-	was     string // T: the owner that may turn out to live, where its pod was reaped; else "-"
-	size    int    // bytes of the payload
+	kind   byte
+	owner  string // J, U, G, S, A: who did it; T: whose it is now
+	seq    uint64 // J, U, G, S, A: the how manieth thing that this owner did
+	member Member // J, U, G: who; L, T: its ID; L: its User
+	reason Reason
+	fork   string // S, A: the fork that it was first told in; empty: none. W: the fork
+	forkN  uint64
+	from   string
+	to     string
+	data   json.RawMessage
+	pod    string // J, T: where the owner is
+	was    string // T: the owner that may turn out to live, where its pod was reaped; else "-"
+	size   int    // bytes of the payload
 }
 
 // givenUp is the reason of those whose pod is dead.
@@ -109,7 +108,7 @@ func (c *change) parsePayload(text string) error {
 			return errBadMessage
 		}
 		c.reason, c.member = Reason(w[0]), Member{ID: untoken(w[1]), User: untoken(w[2])}
-		if c.givenUp = w[0] == givenUp; c.givenUp {
+		if w[0] == givenUp {
 			c.reason = ReasonLost
 		}
 		return nil

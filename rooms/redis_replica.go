@@ -317,11 +317,10 @@ func (r *replica) applyLeft(c *change, m *member, told *record) {
 }
 
 // livesOn reports whether a member that others lost is still here: they took this pod for dead,
-// or waited in vain for somebody who had resumed here without Redis.
+// or waited in vain for somebody who had resumed here, which Redis wasn't told or has lost.
 func (r *replica) livesOn(c *change, m *member) bool {
 	hold := r.own[m.ID]
-	return hold != nil && hold.leaving == "" && m.follower != nil &&
-		(c.givenUp || c.reason == ReasonLost && hold.from != "")
+	return hold != nil && hold.leaving == "" && m.follower != nil && c.reason == ReasonLost
 }
 
 // bar notes who may not resume.
