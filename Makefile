@@ -11,7 +11,7 @@ DEMO    := $(CURDIR)/bin/demo
 OUT     ?= $(CURDIR)/web/e2e/out
 NPM_CI  := npm ci --no-audit --no-fund
 
-.PHONY: demo run build build-fast build-demo generate lint test test-go test-soak test-web test-e2e tools soak soak-rooms bench
+.PHONY: demo run build build-fast build-demo generate lint test test-rules test-go test-soak test-web test-e2e tools soak soak-rooms bench
 
 # ARGS are flags of the demo, as ARGS='--pods 3' or ARGS=--help.
 demo: build build-demo
@@ -41,7 +41,7 @@ generate: web/node_modules/.package-lock.json
 	go generate ./...
 
 # In the order in which a mistake is found soonest.
-test: tools lint test-go test-soak test-web test-e2e
+test: tools lint test-rules test-go test-soak test-web test-e2e
 
 tools:
 	.ci/tools
@@ -51,6 +51,10 @@ lint:
 	if [ -n "$$unformatted" ]; then echo "not formatted; run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
 	$(STATIC) go vet -tags soak ./...
 	$(STATIC) go tool staticcheck -tags soak ./...
+
+test-rules:
+	promtool check rules deploy/prometheus/roompass.rules.yml
+	promtool test rules deploy/prometheus/roompass.rules.test.yml
 
 # Fuzz targets run here with their seeds. What takes longest begins first; most tests wait, so
 # that more of them run at a time than there are processors.

@@ -40,8 +40,9 @@ const (
 	resultOK   = "ok"
 )
 
-// audit writes an act to the log, with the message "audit" and at level info.
+// audit writes an act to the log, with the message "audit" and at level info, and counts what was refused.
 func (s *Server) audit(a act) {
+	s.metrics.refused(a)
 	attrs := make([]slog.Attr, 0, 15)
 	text := func(key, value string) {
 		if value != "" {

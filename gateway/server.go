@@ -117,7 +117,7 @@ func New(cfg Config) (*Server, error) {
 	if err := checkAdminKeys(cfg.AdminKeys); err != nil {
 		return nil, err
 	}
-	s.metrics = newMetrics(s, cfg.TokenTTL, cfg.Registry)
+	s.metrics = newMetrics(s, cfg)
 	s.schedule, err = tokens.NewSchedule(tokens.ScheduleConfig{
 		Minter: cfg.Issuer, TTL: cfg.TokenTTL, Refresh: cfg.TokenRefresh, VerifierSkew: cfg.VerifierSkew,
 		Lead: s.lead(cfg.TokenRefresh), Signers: cfg.Signers, Logger: s.log,

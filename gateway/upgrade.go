@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,18 +24,18 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 	offered := offers(r)
 	bearer, err := bearerOf(offered, s.limits.MessageBytes)
 	if err != nil {
-		refuse(w, http.StatusBadRequest, err.Error())
+		s.turnAway(w, http.StatusBadRequest, err.Error())
 		return
 	}
 	cookie, err := cookieOf(r, s.cookie, s.limits.MessageBytes)
 	if err != nil {
-		refuse(w, http.StatusBadRequest, err.Error())
+		s.turnAway(w, http.StatusBadRequest, err.Error())
 		return
 	}
 	address := s.proxies.client(r)
 	if !s.addresses.acquire(address) {
 		w.Header().Set("Retry-After", "5")
-		refuse(w, http.StatusTooManyRequests, "too many sockets from this address wait for their auth")
+		s.turnAway(w, http.StatusTooManyRequests, "too many sockets from this address wait for their auth")
 		return
 	}
 	c := &conn{
@@ -72,22 +73,28 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 func (s *Server) mayUpgrade(w http.ResponseWriter, r *http.Request, subprotocol string) bool {
 	if s.isDraining() || !s.ready.Load() {
 		w.Header().Set("Retry-After", "1")
-		refuse(w, http.StatusServiceUnavailable, "this pod takes no new sockets: try again for another one")
+		s.turnAway(w, http.StatusServiceUnavailable, "this pod takes no new sockets: try again for another one")
 		return false
 	}
 	if why := s.refusesOrigin(r); why != "" {
-		refuse(w, http.StatusForbidden, why)
+		s.turnAway(w, http.StatusForbidden, why)
 		return false
 	}
 	if name := credentialParameter(r); name != "" {
-		refuse(w, http.StatusBadRequest, "no credential belongs in the URL, where logs keep it: send what is in "+name+" as auth's credential, or as a "+bearerPrefix+" subprotocol")
+		s.turnAway(w, http.StatusBadRequest, "no credential belongs in the URL, where logs keep it: send what is in "+name+" as auth's credential, or as a "+bearerPrefix+" subprotocol")
 		return false
 	}
 	if isUpgrade(r) && !slices.Contains(offers(r), subprotocol) {
-		refuse(w, http.StatusBadRequest, "offer the WebSocket subprotocol "+subprotocol)
+		s.turnAway(w, http.StatusBadRequest, "offer the WebSocket subprotocol "+subprotocol)
 		return false
 	}
 	return true
+}
+
+// turnAway refuses to make a socket.
+func (s *Server) turnAway(w http.ResponseWriter, status int, detail string) {
+	s.metrics.refusals.WithLabelValues("upgrade", strconv.Itoa(status)).Inc()
+	refuse(w, status, detail)
 }
 
 func isUpgrade(r *http.Request) bool { return strings.EqualFold(r.Header.Get("Upgrade"), "websocket") }

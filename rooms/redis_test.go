@@ -39,7 +39,7 @@ func conforms(t *testing.T, urls string) {
 	client := dial(t, urls)
 	roomstest.Run(t, func(t *testing.T, cfg rooms.Config) rooms.Rooms {
 		r, err := rooms.NewRedis(t.Context(), rooms.RedisConfig{
-			Config: cfg, Client: client, Pod: "pod", Prefix: fmt.Sprintf("test%d:", prefixes.Add(1)), Logger: testLogger(),
+			Config: cfg, Client: client, Pod: "pod", Prefix: fmt.Sprintf("roompass:test%d:", prefixes.Add(1)), Logger: testLogger(),
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // KeyOptions say how keys are to be used.
@@ -61,6 +62,7 @@ func NewKeyRing(opts KeyOptions, signers ...crypto.Signer) (*KeyRing, error) {
 		if err != nil {
 			return nil, fmt.Errorf("key %d: %w", i+1, err)
 		}
+		k.modTime = time.Now()
 		set.add(k)
 	}
 	r := &KeyRing{opts: opts}
@@ -97,6 +99,13 @@ func (o KeyOptions) validate() error {
 		return nil
 	}
 	return fmt.Errorf("%w: algorithm %q; choose RS512, RS256, ES256, EdDSA or HS256", ErrInvalidKey, o.Alg)
+}
+
+// Signing returns the id of the key that signs, "" for a secret, and when its file was
+// modified; for a key in memory, when the ring was made.
+func (r *KeyRing) Signing() (kid string, since time.Time) {
+	k := r.keys.Load().all[0]
+	return k.id, k.modTime
 }
 
 // Reload reads the keys again. On an error, as [LoadKeys] returns it, the old

@@ -185,3 +185,38 @@ func TestVerifierSkewMakesTokensExpireSooner(t *testing.T) {
 		}
 	})
 }
+
+func TestLeastRemainingIsOfTheTokenThatRunsOutFirst(t *testing.T) {
+	inBubble(t, ScheduleConfig{VerifierSkew: 10 * time.Second}, &fakeMinter{}, func(c *clockwork) {
+		if left, held := c.LeastRemaining(); held {
+			t.Errorf("%v left of a token that nobody holds", left)
+		}
+		peers := map[string]*Membership{}
+		enter := func(user string) {
+			m, token, err := c.Add(c.t.Context(), Grant{User: user, Room: "a"}, func(Token) {})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if user != "deaf" { // to whom nothing is proven to have come: there is nothing to run out
+				m.Delivered(token)
+			}
+			peers[user] = m
+		}
+		want := func(when string, is time.Duration) {
+			t.Helper()
+			if left, held := c.LeastRemaining(); !held || left != is {
+				t.Errorf("%s: %v left, want %v", when, left, is)
+			}
+		}
+		enter("deaf")
+		c.pass(time.Minute)
+		enter("ann")
+		c.pass(time.Minute)
+		enter("ben")
+		want("Ann came first", testTTL-time.Minute-10*time.Second)
+		peers["ann"].Remove()
+		want("Ann has left", testTTL-10*time.Second)
+		c.pass(testTTL)
+		want("no push was proven to have come", -10*time.Second)
+	})
+}

@@ -138,6 +138,9 @@ func (s *Schedule) Run(ctx context.Context) error {
 	return nil
 }
 
+// Signers is how many signatures are made at a time.
+func (s *Schedule) Signers() int { return s.config.Signers }
+
 // Len is the number of memberships.
 func (s *Schedule) Len() int {
 	s.mu.Lock()

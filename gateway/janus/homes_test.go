@@ -13,6 +13,15 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+func dial(t *testing.T, server *redistest.Server) *redis.Client {
+	t.Helper()
+	options, err := redis.ParseURL(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return redis.NewClient(options)
+}
+
 // find has homes find a room's server, and compares.
 func find(t *testing.T, h Homes, room, leaving, to, want string) {
 	t.Helper()
@@ -23,9 +32,9 @@ func find(t *testing.T, h Homes, room, leaving, to, want string) {
 
 func TestARoomHasOneHome(t *testing.T) {
 	server := redistest.Start(t)
-	client := redis.NewClient(&redis.Options{Addr: server.Addr()})
+	client := dial(t, server)
 	defer client.Close()
-	for name, h := range map[string]Homes{"of one pod": &ownHomes{at: map[string]ownHome{}}, "over Redis": NewRedisHomes(client, "test:")} {
+	for name, h := range map[string]Homes{"of one pod": &ownHomes{at: map[string]ownHome{}}, "over Redis": NewRedisHomes(client, "roompass:test:")} {
 		t.Run(name, func(t *testing.T) {
 			find(t, h, "r", "", "", "")
 			find(t, h, "r", "", "a:1", "a:1")
@@ -45,9 +54,9 @@ func TestARoomHasOneHome(t *testing.T) {
 
 func TestPodsHearOfRoomsThatMove(t *testing.T) {
 	server := redistest.Start(t)
-	client := redis.NewClient(&redis.Options{Addr: server.Addr()})
+	client := dial(t, server)
 	defer client.Close()
-	ours, theirs := NewRedisHomes(client, "test:"), NewRedisHomes(client, "test:")
+	ours, theirs := NewRedisHomes(client, "roompass:test:"), NewRedisHomes(client, "roompass:test:")
 	ctx, cancel := context.WithCancel(t.Context())
 	heard, done := make(chan string, 10), make(chan struct{})
 	go func() {
@@ -55,8 +64,7 @@ func TestPodsHearOfRoomsThatMove(t *testing.T) {
 		theirs.Follow(ctx, func(room, server string) { heard <- room + " to " + server })
 	}()
 	server.Eventually("it listens", func() bool {
-		n, err := client.PubSubNumSub(ctx, "test:janus").Result()
-		return err == nil && n["test:janus"] == 1
+		return server.Do("PUBSUB", "NUMSUB", "roompass:test:janus") == "[roompass:test:janus 1]"
 	})
 	find(t, ours, "a\nb", "", "x:1", "x:1")
 	find(t, ours, "a\nb", "x:1", "y:1", "y:1")
@@ -78,10 +86,10 @@ func TestPodsHearOfRoomsThatMove(t *testing.T) {
 
 func TestAHomeIsForgottenThatNobodyKeeps(t *testing.T) {
 	server := redistest.Start(t)
-	client := redis.NewClient(&redis.Options{Addr: server.Addr()})
+	client := dial(t, server)
 	defer client.Close()
-	find(t, NewRedisHomes(client, "test:"), "r", "", "a:1", "a:1")
-	if left := client.PTTL(t.Context(), "test:janus:r").Val(); left <= 0 || left > homeLasts {
+	find(t, NewRedisHomes(client, "roompass:test:"), "r", "", "a:1", "a:1")
+	if left := client.PTTL(t.Context(), "roompass:test:janus:r").Val(); left <= 0 || left > homeLasts {
 		t.Errorf("it lasts for %v, and not for %v", left, time.Minute)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -25,9 +26,17 @@ const byChannelAlone = time.Hour
 
 func dial(t testing.TB, urls string, database int) redis.UniversalClient {
 	t.Helper()
-	addrs := strings.Split(strings.ReplaceAll(urls, "redis://", ""), ",")
+	var addrs []string
+	var user, password string
+	for text := range strings.SplitSeq(urls, ",") {
+		o, err := redis.ParseURL(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		addrs, user, password = append(addrs, o.Addr), o.Username, o.Password
+	}
 	client := redis.NewUniversalClient(&redis.UniversalOptions{
-		Addrs: addrs, DB: database, MaxRetries: -1, DialerRetries: 1, DialTimeout: time.Second, ContextTimeoutEnabled: true,
+		Addrs: addrs, DB: database, Username: user, Password: password, MaxRetries: -1, DialerRetries: 1, DialTimeout: time.Second, ContextTimeoutEnabled: true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
 	t.Cleanup(func() { _ = client.Close() })
@@ -415,8 +424,13 @@ func TestRulesOutliveAFailover(t *testing.T) {
 	servers := redistest.StartSentinel(t)
 	var pods []pod
 	for range 2 {
+		sentinel, err := url.Parse(servers.URL())
+		if err != nil {
+			t.Fatal(err)
+		}
+		password, _ := sentinel.User.Password()
 		client := redis.NewFailoverClient(&redis.FailoverOptions{
-			MasterName: "main", SentinelAddrs: []string{strings.TrimSuffix(strings.TrimPrefix(servers.URL(), "redis://"), "?master_name=main")},
+			MasterName: "main", SentinelAddrs: []string{sentinel.Host}, Username: sentinel.User.Username(), Password: password,
 			MaxRetries: -1, DialerRetries: 1, DialTimeout: time.Second, ContextTimeoutEnabled: true,
 		})
 		t.Cleanup(func() { _ = client.Close() })
@@ -441,7 +455,7 @@ func TestDatabasesAndPrefixesAreApart(t *testing.T) {
 	s := redistest.Start(t)
 	a := startPodOf(t, policy.SharedConfig{Client: dial(t, s.URL(), 0), Poll: 50 * time.Millisecond})
 	b := startPodOf(t, policy.SharedConfig{Client: dial(t, s.URL(), 1), Poll: 50 * time.Millisecond})
-	c := startPodOf(t, policy.SharedConfig{Client: dial(t, s.URL(), 0), Poll: 50 * time.Millisecond, Prefix: "other:"})
+	c := startPodOf(t, policy.SharedConfig{Client: dial(t, s.URL(), 0), Poll: 50 * time.Millisecond, Prefix: "roompass:other:"})
 	for i, p := range []pod{a, b, c} {
 		set(t, p, in(time.Hour, revoked(fmt.Sprint(i), "")))
 	}

@@ -50,7 +50,7 @@ func Through(s *Server) *Proxy {
 }
 
 // URL is the server's, by way of the proxy.
-func (p *Proxy) URL() string { return "redis://" + p.listen.Addr().String() }
+func (p *Proxy) URL() string { return "redis://" + userInfo() + p.listen.Addr().String() }
 
 // Port is where it listens, on 127.0.0.1.
 func (p *Proxy) Port() int { return p.listen.Addr().(*net.TCPAddr).Port }

@@ -37,9 +37,10 @@ type Server struct {
 // Start starts a server that ends with the test. args are more of its options.
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
-	s := &Server{t: t, port: FreePort(t), dir: t.TempDir(), args: args}
+	s := &Server{t: t, port: FreePort(t), dir: t.TempDir(), args: append(userArgs(t), args...)}
 	s.Restart()
 	t.Cleanup(s.Kill)
+	t.Cleanup(s.checkUser)
 	return s
 }
 
@@ -81,7 +82,7 @@ func isFree(port int) bool {
 func (s *Server) Addr() string { return "127.0.0.1:" + strconv.Itoa(s.port) }
 
 // URL is the server's, as [rooms.DialRedis] takes it.
-func (s *Server) URL() string { return "redis://" + s.Addr() }
+func (s *Server) URL() string { return "redis://" + userInfo() + s.Addr() }
 
 // Restart starts the server again, empty, and waits until it answers.
 func (s *Server) Restart() {
