@@ -15,7 +15,7 @@ import (
 //	epoch position n at J owner seq pod body     joined
 //	                    U owner seq body         updated
 //	                    G owner seq body         its rights are others: a step of the cursor, and no entry for who follows
-//	                    L reason id user         left
+//	                    L reason id user         left; given-up: lost, and not by its own pod's doing
 //	                    S owner seq fork k from to data
 //	                    A owner seq - fork k     what that was told first as number k of a fork
 //	                    W fork k                 the fork's entries up to number k are in the log, all before this
@@ -44,6 +44,9 @@ type change struct {
 	was    string // T: the owner that may turn out to live, where its pod was reaped; else "-"
 	size   int    // bytes of the payload
 }
+
+// givenUp is the reason of those whose pod is dead.
+const givenUp = "given-up"
 
 var errBadMessage = errors.New("not a message of roompass: is another program using the keys?")
 
@@ -105,6 +108,9 @@ func (c *change) parsePayload(text string) error {
 			return errBadMessage
 		}
 		c.reason, c.member = Reason(w[0]), Member{ID: untoken(w[1]), User: untoken(w[2])}
+		if w[0] == givenUp {
+			c.reason = ReasonLost
+		}
 		return nil
 	case 'T':
 		w, id, ok := words(rest, 3)

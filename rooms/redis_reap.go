@@ -138,7 +138,7 @@ func (o *orphan) lose() {
 		k := s.keysOf(o.room)
 		// Its owner is its own, so that nothing else can have it. A room that is open
 		// here hears of it on its channel.
-		_, err := s.evalRoom(s.ctx, leaveScript, k, "", 0, o.id, o.owner, string(ReasonLost), 0)
+		_, err := s.evalRoom(s.ctx, leaveScript, k, "", 0, o.id, o.owner, givenUp, 0)
 		switch {
 		case err == nil:
 			s.pod.part(o)
