@@ -186,7 +186,11 @@ func (h *hold) drop(why Reason) (ended bool, _ error) {
 
 func (h *hold) leaveNow(ctx context.Context, why Reason) error {
 	r := h.room
-	got, err := r.try(ctx, leaveScript, "", h.member.ID, h.key, string(why), 0)
+	said := string(why)
+	if why == ReasonLost {
+		said = givenUp
+	}
+	got, err := r.try(ctx, leaveScript, "", h.member.ID, h.key, said, 0)
 	switch {
 	case err != nil:
 	case got.status == "ok":

@@ -145,9 +145,9 @@ func TestAheadWhileMendingEnds(t *testing.T) {
 	}
 }
 
-// A pod that knows less than this one, since Redis has lost what it was told last, may take somebody for
-// lost who is here: its word doesn't count.
-func TestWhoIsHereIsNotLostBecauseOthersSaySo(t *testing.T) {
+// A pod that knows less than this one, since Redis has lost what it was told last, may give somebody
+// up who is here.
+func TestWhoIsHereIsNotGivenUp(t *testing.T) {
 	t.Parallel()
 	server, s, _ := late(t)
 	var heard leavings
@@ -155,7 +155,7 @@ func TestWhoIsHereIsNotLostBecauseOthersSaySo(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		answer, err := s.evalRoom(t.Context(), leaveScript, s.keysOf("hall"), "", 0, "a", "", string(ReasonLost), 0)
+		answer, err := s.evalRoom(t.Context(), leaveScript, s.keysOf("hall"), "", 0, "a", "", givenUp, 0)
 		if err != nil || word(answer, 0) != "ok" {
 			t.Fatalf("the leaving: %v, %v", answer, err)
 		}

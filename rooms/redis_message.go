@@ -15,7 +15,7 @@ import (
 //	epoch position n at J owner seq pod body     joined
 //	                    U owner seq body         updated
 //	                    G owner seq body         its rights are others: a step of the cursor, and no entry for who follows
-//	                    L reason id user         left; given-up: lost, and not by its own pod's doing
+//	                    L reason id user         left; given-up: lost, since it was waited for in vain
 //	                    S owner seq fork k from to data
 //	                    A owner seq - fork k     what that was told first as number k of a fork
 //	                    W fork k                 the fork's entries up to number k are in the log, all before this
@@ -30,22 +30,24 @@ type change struct {
 	n        uint64 // of the entries among them: of this one, or of the last before it
 	at       time.Time
 
-	kind   byte
-	owner  string // J, U, G, S, A: who did it; T: whose it is now
-	seq    uint64 // J, U, G, S, A: the how manieth thing that this owner did
-	member Member // J, U, G: who; L, T: its ID; L: its User
-	reason Reason
-	fork   string // S, A: the fork that it was first told in; empty: none. W: the fork
-	forkN  uint64
-	from   string
-	to     string
-	data   json.RawMessage
-	pod    string // J, T: where the owner is
-	was    string // T: the owner that may turn out to live, where its pod was reaped; else "-"
-	size   int    // bytes of the payload
+	kind    byte
+	owner   string // J, U, G, S, A: who did it; T: whose it is now
+	seq     uint64 // J, U, G, S, A: the how manieth thing that this owner did
+	member  Member // J, U, G: who; L, T: its ID; L: its User
+	reason  Reason
+	givenUp bool   // L: lost, as whoever waited for it sees it
+	fork    string // S, A: the fork that it was first told in; empty: none. W: the fork
+	forkN   uint64
+	from    string
+	to      string
+	data    json.RawMessage
+	pod     string // J, T: where the owner is
+	was     string // T: the owner that may turn out to live, where its pod was reaped; else "-"
+	size    int    // bytes of the payload
 }
 
-// givenUp is the reason of those whose pod is dead.
+// givenUp is the reason of those who didn't come back in time, or whose pod is dead: whoever says so may
+// not have heard that they did.
 const givenUp = "given-up"
 
 var errBadMessage = errors.New("not a message of roompass: is another program using the keys?")
@@ -108,7 +110,7 @@ func (c *change) parsePayload(text string) error {
 			return errBadMessage
 		}
 		c.reason, c.member = Reason(w[0]), Member{ID: untoken(w[1]), User: untoken(w[2])}
-		if w[0] == givenUp {
+		if c.givenUp = w[0] == givenUp; c.givenUp {
 			c.reason = ReasonLost
 		}
 		return nil

@@ -316,11 +316,11 @@ func (r *replica) applyLeft(c *change, m *member, told *record) {
 	r.remove(m)
 }
 
-// livesOn reports whether a member that others lost is still here: they took this pod for dead,
+// livesOn reports whether a member that was given up is still here: others took this pod for dead,
 // or waited in vain for somebody who had resumed here, which Redis wasn't told or has lost.
 func (r *replica) livesOn(c *change, m *member) bool {
 	hold := r.own[m.ID]
-	return hold != nil && hold.leaving == "" && m.follower != nil && c.reason == ReasonLost
+	return hold != nil && hold.leaving == "" && m.follower != nil && c.givenUp
 }
 
 // bar notes who may not resume.

@@ -129,8 +129,8 @@ local function rest()
   end
 end
 
--- leave takes a member out, and answers what it published; "given-up" is lost too, but not by its
--- own pod's doing.
+-- leave takes a member out, and answers what it published; "given-up" is lost too: it was waited
+-- for in vain.
 local function leave(id, reason)
   local body = redis.call('HGET', members, id) or ''
   local name, user = string.match(body, '^(%S+) (%S+) ')
