@@ -62,7 +62,7 @@ test-go:
 	CGO_ENABLED=1 go test -race -vet=off -parallel 4 -timeout 12m ./rooms ./cmd/roompass ./...
 
 test-soak:
-	go test -tags soak -count=1 -timeout 12m -run '^TestBrief$$' ./cmd/roompass/soak
+	$(STATIC) go test -tags soak -count=1 -timeout 12m -run '^TestBrief$$' ./cmd/roompass/soak
 
 test-web: web/node_modules/.package-lock.json
 	cd web && npx --no-install tsc --noEmit
