@@ -39,6 +39,9 @@ func (c *conn) auth(ctx context.Context, r request) error {
 		c.close(CloseTryLater, "who you are can't be told just now")
 		return nil
 	}
+	if c.wire.hasHungUp() {
+		return nil // it may have come back elsewhere meanwhile
+	}
 	is := c.server.identity(newSession(), person, r.Credential)
 	switch {
 	case resumed:
@@ -177,10 +180,15 @@ func (c *conn) askBack(ctx context.Context, room string) (a permission) {
 }
 
 // comeBackAll gives a session its places again, as far as it may have them; refused are
-// the others. ok is false where the connection is closed instead.
+// the others. ok is false where the connection is closed instead, or has ended.
 func (c *conn) comeBackAll(ctx context.Context, r *resumption) (back []*comeback, refused []removedEvent, ok bool) {
 	session, all := c.who().session, slices.Sorted(maps.Keys(r.Cursors))
-	for i, may := range c.mayComeBack(ctx, all) {
+	answers := c.mayComeBack(ctx, all)
+	if c.wire.hasHungUp() {
+		// It gave up waiting for the app, and may have come back elsewhere: nothing is taken from that.
+		return nil, nil, false
+	}
+	for i, may := range answers {
 		room, began := all[i], c.server.now()
 		seat, err := c.comeBack(ctx, room, may, r.Cursors[room], r.Held[room])
 		c.auditResume(room, err, c.server.now().Sub(began))

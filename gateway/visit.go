@@ -422,6 +422,7 @@ func (v *visit) Close() error {
 // The peer needs no time.
 
 func (v *visit) SetReadDeadline(time.Time) error { return nil }
+func (v *visit) hasHungUp() bool                 { return false }
 func (v *visit) linger()                         {}
 func (v *visit) end()                            {}
 

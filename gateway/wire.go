@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/coder/websocket"
@@ -31,6 +32,8 @@ type transport interface {
 	hasSentClose() bool
 	// SetReadDeadline bounds how long the next message may take to come.
 	SetReadDeadline(time.Time) error
+	// hasHungUp says whether the peer is gone, as far as that can be seen without reading.
+	hasHungUp() bool
 	// linger waits a little for the peer to take the close frame and hang up.
 	linger()
 	// Close ends it at once.
@@ -130,6 +133,27 @@ func (w *wire) hasSentClose() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.closeSent
+}
+
+// hasHungUp implements [transport]: the socket has ended, or the next frame on it is a close frame. It is
+// for whoever does a request, while nobody reads. Where the socket isn't one of the system, or more
+// than that, it is false.
+func (w *wire) hasHungUp() (gone bool) {
+	socket, ok := w.Conn.(*net.TCPConn)
+	if !ok {
+		return false
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return false
+	}
+	_ = raw.Read(func(fd uintptr) bool {
+		var next [1]byte
+		n, _, err := syscall.Recvfrom(int(fd), next[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		gone = err == nil && (n == 0 || next[0]&0xf == opClose) || errors.Is(err, syscall.ECONNRESET)
+		return true
+	})
+	return gone
 }
 
 // linger waits a little for the peer to take our close frame and hang up:

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
@@ -27,6 +28,7 @@ type askedApp struct {
 	kick   map[string]bool
 	banned map[string]bool
 	down   bool
+	hangs  chan struct{} // the next question about a resume is answered when it is closed; nil: at once
 	asked  []question
 }
 
@@ -60,6 +62,12 @@ func startApp(t *testing.T) *askedApp {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		a.asked = append(a.asked, q)
+		if hangs := a.hangs; hangs != nil && q.Data.Reason == "resume" {
+			a.hangs = nil
+			a.mu.Unlock()
+			<-hangs
+			a.mu.Lock()
+		}
 		user, known := strings.CutPrefix(q.Data.Credential, "login-")
 		if q.Data.Credential == "" {
 			user, known = q.Data.User, q.Data.User != ""
@@ -269,5 +277,51 @@ func TestWebhookFlagsThatCannotBeMeant(t *testing.T) {
 		if strings.Contains(got.stderr, "MfKQ9r8") {
 			t.Errorf("%s: the secret is in the error: %s", flags, got.stderr)
 		}
+	}
+}
+
+// Who gives up on a pod that waits for the app, and comes back to another one, stays there when the app
+// has answered.
+func TestWhoGaveUpOnASlowAppIsNotTakenOver(t *testing.T) {
+	t.Parallel()
+	app := startApp(t)
+	c := startCluster(t, 1, app.flags(t)...)
+	bob, _ := enter(t, c.pods[1], "login-bob", "r")
+	ann, joined := enter(t, c.pods[0], "login-ann", "r")
+	_ = ann.ws.CloseNow()
+	for _, credential := range []string{"", "login-ann"} {
+		hangs := make(chan struct{})
+		app.set(func() { app.hangs = hangs })
+		given := visit(t, c.pods[0])
+		welcome := ann.all("welcome")[0]
+		auth := map[string]any{"type": "auth", "resume": map[string]any{
+			"session": welcome["session"], "secret": welcome["secret"], "rooms": ann.cursors(),
+		}}
+		if credential != "" {
+			auth["credential"] = credential
+		}
+		text, err := json.Marshal(auth)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := given.ws.Write(t.Context(), websocket.MessageText, text); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the app is asked", func() bool {
+			app.mu.Lock()
+			defer app.mu.Unlock()
+			return app.hangs == nil
+		})
+		_ = given.ws.CloseNow()
+		back, _ := ann.comeBack(c.pods[1], nil)
+		close(hangs)
+		time.Sleep(time.Second)
+		member := joined["member"]
+		bob.ask(map[string]any{"type": "signal", "room": "r", "to": member, "data": credential})
+		eventually(t, "it hears Bob", func() bool { return len(back.all("signal")) == 1 || back.ended() != nil })
+		if back.ended() != nil {
+			t.Errorf("with the credential %q, the newest socket is closed: %v", credential, back.ended())
+		}
+		_ = back.ws.CloseNow()
 	}
 }
