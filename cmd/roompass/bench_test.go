@@ -58,8 +58,9 @@ func liar(t *testing.T) string {
 		t.Fatal(err)
 	}
 	jwks, _ := ring.JWKS()
-	mint := func(at time.Time) string {
-		issuer, err := tokens.NewIssuer(tokens.IssuerConfig{Keys: ring, TTL: time.Second, TimeNow: func() time.Time { return at }})
+	// Its times are whole seconds: a token that is good for two has one at least when it comes.
+	mint := func(at time.Time, ttl time.Duration) string {
+		issuer, err := tokens.NewIssuer(tokens.IssuerConfig{Keys: ring, TTL: ttl, TimeNow: func() time.Time { return at }})
 		if err != nil {
 			t.Error(err)
 		}
@@ -88,10 +89,10 @@ func liar(t *testing.T) string {
 		say(map[string]any{"type": "welcome", "id": 1, "session": "s", "secret": "x"})
 		_, _, _ = ws.Read(ctx)
 		now := time.Now()
-		say(map[string]any{"type": "joined", "id": 2, "room": "bench-0", "cursor": "e.1", "members": []any{1}, "token": map[string]any{"token": mint(now)}})
-		say(map[string]any{"type": "token", "room": "bench-0", "token": mint(now.Add(-time.Minute))})
+		say(map[string]any{"type": "joined", "id": 2, "room": "bench-0", "cursor": "e.1", "members": []any{1}, "token": map[string]any{"token": mint(now, 2*time.Second)}})
+		say(map[string]any{"type": "token", "room": "bench-0", "token": mint(now.Add(-time.Minute), 2*time.Second)})
 		time.Sleep(2 * time.Second) // the first has run out by now
-		say(map[string]any{"type": "token", "room": "bench-0", "token": mint(time.Now())})
+		say(map[string]any{"type": "token", "room": "bench-0", "token": mint(time.Now(), time.Minute)})
 		_, _, _ = ws.Read(ctx)
 		_ = ws.CloseNow()
 	}))
