@@ -326,8 +326,9 @@ test("a tab in the back, its timers held to one a minute, has a token that holds
   const { looks, tokens } = await inBack.watch.stop();
   assert.ok(looks > 100, `${looks} looks`);
   assert.ok(tokens.size > lifetimes, `${tokens.size} tokens`);
+  // The time until now counts too: in ten lifetimes the second of the ticks that are a minute apart needn't have come.
   const longest = (times) => Math.max(...times.slice(1).map((at, i) => at - times[i]));
-  const { interval, chain } = await inBack.evaluate(() => window.ticks);
+  const { interval, chain } = await inBack.evaluate(() => ({ interval: window.ticks.interval, chain: [...window.ticks.chain, window.trueNow()] }));
   assert.ok(longest(chain) > 30_000 && longest(interval) > 900, `its timers ran after ${longest(chain)} and ${longest(interval)} ms at the latest`);
   assert.deepEqual(await inBack.evaluate(() => [window.lifecycle, window.seen]), [["pageshow new", "hidden"], []]);
 });
