@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -48,10 +49,7 @@ func measureDeliveries(ctx context.Context, o options, round int) (rows []row, e
 	}
 	for i, rate := range o.rates {
 		is, than := are[i], than[i]
-		void := is.void(ours)
-		if void == "" {
-			void = than.void(other)
-		}
+		void := cmp.Or(is.void(ours), than.void(other))
 		add := func(what, unit string, ours, beside float64, asked bound, how, plot string) {
 			rows = append(rows, row{
 				What: what + " at " + thousands(float64(rate)) + "/s", Unit: unit, Ours: ours, Beside: beside, Peer: peer, Asked: asked, How: how, Void: void,

@@ -90,8 +90,8 @@ func (g growth) rows(i int, is, first cost) (rows []row) {
 const toldAtMost = 20_000
 
 func (o options) costs(ctx context.Context, s size) (is cost, err error) {
-	side := o.roompass()
-	side.hmac, side.named, side.flags = true, true, []string{"--token-ttl", "10s", "--token-refresh", "5s"}
+	side := o.personal("--token-ttl", "10s", "--token-refresh", "5s")
+	side.hmac = true
 	say("growth: %d connections, %d to a room, %d pods", s.connections, s.roomSize, s.pods)
 	err = with(ctx, o, side, s.pods, func(c *cluster, l *load) error {
 		l.roomSize = s.roomSize

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"sync"
 	"time"
 
 	"github.com/coder/websocket"
@@ -48,34 +47,23 @@ func (o options) handshakes(ctx context.Context, n, servers int) (time.Duration,
 		urls = append(urls, "ws://"+address+"/")
 	}
 	say("resume: %d bare handshakes", n)
-	conns, failed := make([]*websocket.Conn, n), make([]error, n)
+	conns := make([]*websocket.Conn, n)
 	began := time.Now()
-	var all sync.WaitGroup
-	free := make(chan struct{}, entering)
-	for i := range n {
-		free <- struct{}{}
-		all.Go(func() {
-			conns[i], failed[i] = dial(ctx, urls[i%servers])
-			<-free
-		})
-	}
-	all.Wait()
+	err = each(n, func(i int) (err error) {
+		conns[i], err = dial(ctx, urls[i%servers], subprotocol)
+		return err
+	})
 	took := time.Since(began)
 	for _, conn := range conns {
 		if conn != nil {
 			_ = conn.CloseNow()
 		}
 	}
-	for _, err := range failed {
-		if err != nil {
-			return 0, err
-		}
-	}
-	return took, nil
+	return took, err
 }
 
-// dial opens a socket as roompass's clients do.
-func dial(ctx context.Context, url string) (*websocket.Conn, error) {
+// dial opens a socket on which much may come at once: a room's members are in one message.
+func dial(ctx context.Context, url, subprotocol string) (*websocket.Conn, error) {
 	conn, _, err := websocket.Dial(ctx, url, &websocket.DialOptions{Subprotocols: []string{subprotocol}})
 	if err != nil {
 		return nil, err

@@ -83,11 +83,10 @@ func (l *load) come(ctx context.Context, urls []string, n, rate int) error {
 func (l *load) enter(ctx context.Context, url string, i int) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	conn, _, err := websocket.Dial(ctx, url, &websocket.DialOptions{Subprotocols: []string{l.side.subprotocol()}})
+	conn, err := dial(ctx, url, l.side.subprotocol())
 	if err != nil {
 		return err
 	}
-	conn.SetReadLimit(-1) // a room's members are in one message
 	l.conns[i] = conn
 	for _, text := range l.side.entry(l.room[i], i) {
 		if err := conn.Write(ctx, websocket.MessageText, []byte(text)); err != nil {

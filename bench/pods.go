@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 )
@@ -27,10 +28,7 @@ func measurePods(ctx context.Context, o options, round int) ([]row, error) {
 		})
 		return is, err
 	})
-	void := is.void(ours)
-	if void == "" {
-		void = than.void(other)
-	}
+	void := cmp.Or(is.void(ours), than.void(other))
 	what := func(part string) string { return fmt.Sprintf("latency %s across two pods at %d/s", part, acrossRate) }
 	return []row{
 		{What: what("p50"), Unit: "ms", Ours: is.p50, Beside: than.p50, Peer: acrossPeer, Asked: atMost(1), Void: void, How: acrossIsHow},

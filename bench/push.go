@@ -55,7 +55,7 @@ func measurePush(ctx context.Context, o options, _ int) ([]row, error) {
 	refresh := refreshFor(o.members, signing)
 	ttl := ttlFor(refresh)
 	say("push: a signature takes %v, so %d tokens are refreshed after %v and live %v", signing.Round(time.Microsecond), o.members, refresh, ttl)
-	c, err := start(ctx, o.pushing("--token-refresh", refresh.String(), "--token-ttl", ttl.String()), o.dir, 1)
+	c, err := start(ctx, o.personal("--token-refresh", refresh.String(), "--token-ttl", ttl.String()), o.dir, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -96,8 +96,8 @@ func measurePush(ctx context.Context, o options, _ int) ([]row, error) {
 	}, nil
 }
 
-// pushing is roompass whose clients have tokens of their own.
-func (o options) pushing(flags ...string) roompass {
+// personal is roompass whose clients have tokens of their own.
+func (o options) personal(flags ...string) roompass {
 	r := o.roompass()
 	r.named, r.flags = true, flags
 	return r
@@ -106,7 +106,7 @@ func (o options) pushing(flags ...string) roompass {
 // signingTime is what a signature takes the binary that is measured.
 func (o options) signingTime(ctx context.Context) (each time.Duration, err error) {
 	const n, rate = 200, 100 // a second: so slowly that none waits for another
-	err = with(ctx, o, o.pushing(), 1, func(c *cluster, l *load) error {
+	err = with(ctx, o, o.personal(), 1, func(c *cluster, l *load) error {
 		if _, err := c.arrive(ctx, l, n, rate); err != nil {
 			return err
 		}

@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"sync"
-	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // survivors are the pods that clients come back to.
@@ -23,16 +23,9 @@ type comeback struct {
 func measureResume(ctx context.Context, o options, round int) ([]row, error) {
 	var is comeback
 	var bare time.Duration
-	resume := func() (err error) { is, err = o.comeBack(ctx); return err }
-	handshake := func() (err error) { bare, err = o.handshakes(ctx, o.connections, survivors); return err }
-	first, second := resume, handshake
-	if round%2 == 1 {
-		first, second = second, first
-	}
-	err := first()
-	if err == nil {
-		err = second()
-	}
+	err := inTurns(round,
+		func() (err error) { is, err = o.comeBack(ctx); return err },
+		func() (err error) { bare, err = o.handshakes(ctx, o.connections, survivors); return err })
 	if err != nil {
 		return nil, fmt.Errorf("resume: %w", err)
 	}
@@ -49,10 +42,7 @@ func measureResume(ctx context.Context, o options, round int) ([]row, error) {
 }
 
 func (o options) comeBack(ctx context.Context) (is comeback, err error) {
-	side := o.roompass()
-	side.named = true
-	side.flags = []string{"--token-ttl", "40m", "--token-refresh", "30m", "--linger", "60s"}
-	c, err := start(ctx, side, o.dir, 1+survivors)
+	c, err := start(ctx, o.personal("--token-ttl", "40m", "--token-refresh", "30m", "--linger", "60s"), o.dir, 1+survivors)
 	if err != nil {
 		return is, err
 	}
@@ -71,11 +61,11 @@ func (o options) comeBack(ctx context.Context) (is comeback, err error) {
 	say("resume: clients come in")
 	urls := c.urls()
 	began := time.Now()
-	err = each(clients, func(i int, r *returner) error {
+	err = each(len(clients), func(i int) error {
 		if err := sleep(ctx, time.Until(began.Add(time.Duration(i)*time.Second/time.Duration(o.connectRate)))); err != nil {
 			return err
 		}
-		return r.enter(ctx, urls[0])
+		return clients[i].enter(ctx, urls[0])
 	})
 	if err != nil {
 		return is, err
@@ -111,37 +101,23 @@ func (c *cluster) loseFirst(ctx context.Context, clients []*returner) (time.Dura
 	if err := c.servers[0].cmd.Process.Kill(); err != nil {
 		return 0, err
 	}
-	err := each(clients, func(i int, r *returner) error {
+	err := each(len(clients), func(i int) error {
 		select {
 		case <-lost[i]:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		return r.comeBack(ctx, urls[i%len(urls)])
+		return clients[i].comeBack(ctx, urls[i%len(urls)])
 	})
 	return time.Since(began), err
 }
 
-// each does something with all clients, some at a time, until something goes wrong.
-func each(clients []*returner, do func(int, *returner) error) error {
-	var all sync.WaitGroup
-	var wrong atomic.Pointer[error]
-	free := make(chan struct{}, entering)
-	for i, r := range clients {
-		free <- struct{}{}
-		if wrong.Load() != nil {
-			break
-		}
-		all.Go(func() {
-			if err := do(i, r); err != nil {
-				wrong.CompareAndSwap(nil, &err)
-			}
-			<-free
-		})
+// each does something for n clients, so many at a time as come in, until something goes wrong.
+func each(n int, do func(i int) error) error {
+	all, ctx := errgroup.WithContext(context.Background())
+	all.SetLimit(entering)
+	for i := 0; i < n && ctx.Err() == nil; i++ {
+		all.Go(func() error { return do(i) })
 	}
-	all.Wait()
-	if err := wrong.Load(); err != nil {
-		return *err
-	}
-	return nil
+	return all.Wait()
 }

@@ -56,7 +56,7 @@ func (r *returner) comeBack(ctx context.Context, url string) error {
 
 // greet opens a socket, says who it is, and is welcome.
 func (r *returner) greet(ctx context.Context, url, auth string) (err error) {
-	if r.conn, err = dial(ctx, url); err != nil {
+	if r.conn, err = dial(ctx, url, subprotocol); err != nil {
 		return err
 	}
 	if err := r.conn.Write(ctx, websocket.MessageText, []byte(auth)); err != nil {

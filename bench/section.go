@@ -76,20 +76,25 @@ const peer = "centrifuge"
 // sideBySide measures both sides. Who begins changes from round to round: what else
 // the machine does falls on both.
 func sideBySide[T any](round int, ours, other side, measure func(side) (T, error)) (is, than T, err error) {
-	first, second := func() error {
+	err = inTurns(round, func() (err error) {
 		is, err = measure(ours)
 		return named(ours, err)
-	}, func() error {
+	}, func() (err error) {
 		than, err = measure(other)
 		return named(other, err)
-	}
+	})
+	return is, than, err
+}
+
+// inTurns does both, the second first in every other round.
+func inTurns(round int, first, second func() error) error {
 	if round%2 == 1 {
 		first, second = second, first
 	}
-	if err = first(); err == nil {
-		err = second()
+	if err := first(); err != nil {
+		return err
 	}
-	return is, than, err
+	return second()
 }
 
 func named(s side, err error) error {
