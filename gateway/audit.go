@@ -122,9 +122,6 @@ func (c *conn) auditResume(room string, err error, took time.Duration) {
 // an operator may have to account for: who came in and who was kept out, who
 // put out whom. A request that couldn't be understood did nothing and isn't one.
 func (c *conn) audit(r request, err error, took time.Duration) {
-	if r.Type != "auth" && r.Type != "join" && r.Type != "kick" {
-		return
-	}
 	is := c.who()
 	a := act{
 		Action: r.Type, Room: r.Room, User: is.person.User, Session: is.session,
@@ -153,6 +150,8 @@ func (c *conn) audit(r request, err error, took time.Duration) {
 		a.Member = memberID(is.session, r.Room)
 	case "kick":
 		a.Member, a.By = r.Member, memberID(is.session, r.Room)
+	default:
+		return
 	}
 	c.server.audit(a)
 }

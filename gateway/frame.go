@@ -34,13 +34,13 @@ func appendHeader(dst []byte, opcode byte, n int) []byte {
 	}
 }
 
-// textFrame frames one JSON message.
-func textFrame(payload []byte) frame {
-	return appendFrame(make([]byte, 0, len(payload)+10), opText, payload)
-}
-
 // headerRoom is the length of the longest header.
 const headerRoom = 10
+
+// textFrame frames one JSON message.
+func textFrame(payload []byte) frame {
+	return appendFrame(make([]byte, 0, headerRoom+len(payload)), opText, payload)
+}
 
 // frameAround makes a text frame of text behind headerRoom bytes, without a copy.
 func frameAround(text []byte) frame {

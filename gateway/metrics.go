@@ -59,9 +59,7 @@ func newMetrics(s *Server, cfg Config) *metrics {
 		m.pushes.as("roompass_token_pushes_total", "Tokens put on the way to clients, those in replies included."),
 		m.lapses.as("roompass_token_lapses_total", "Connected members whose newest delivered token expired. Stays 0."),
 		gauge("roompass_token_least_remaining_seconds", "What the newest delivered token has left that runs out first of all; NaN where nobody holds one.", s.leastRemaining),
-		gauge("roompass_token_margin_seconds", "What a token has left when the next one is due at the latest: life less refresh and skew.", func() float64 {
-			return (cfg.TokenTTL - cfg.TokenRefresh - cfg.VerifierSkew).Seconds()
-		}),
+		gauge("roompass_token_margin_seconds", "What a token has left when the next one is due at the latest: life less refresh and skew.", func() float64 { return s.margin.Seconds() }),
 		gauge("roompass_token_signers", "Signatures that are made at a time.", func() float64 { return float64(s.schedule.Signers()) }),
 		gauge("roompass_connections", "Open sockets.", func() float64 { return float64(s.conns.len()) }),
 		gauge("roompass_rooms", "Rooms with a member of this pod.", func() float64 { n, _ := s.countRooms(); return float64(n) }),

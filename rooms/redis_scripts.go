@@ -99,8 +99,13 @@ const commandTimeout = time.Second
 func (s *Redis) eval(ctx context.Context, what script, keys []string, args ...any) ([]any, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
+	return s.observed(what, func() ([]any, error) { return what.Run(ctx, s.client, keys, args...).Slice() })
+}
+
+// observed tells how long a script took, and names it in its error.
+func (s *Redis) observed(what script, run func() ([]any, error)) ([]any, error) {
 	began := time.Now()
-	answer, err := what.Run(ctx, s.client, keys, args...).Slice()
+	answer, err := run()
 	s.observeCommand(what.name, time.Since(began), err)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what.name, err)

@@ -3,7 +3,6 @@ package rooms
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -33,13 +32,9 @@ func (r *replica) ask(ctx context.Context, what script, epoch string, position u
 	if h == nil || what != sayScript {
 		return r.store.evalRoom(ctx, what, r.keys, epoch, position, args...)
 	}
-	began := time.Now()
-	answer, err := h.sayings.say(ctx, r.keys.keys, r.store.roomArgs(r.keys, epoch, position, args))
-	r.store.observeCommand(what.name, time.Since(began), err)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", what.name, err)
-	}
-	return answer, nil
+	return r.store.observed(what, func() ([]any, error) {
+		return h.sayings.say(ctx, r.keys.keys, r.store.roomArgs(r.keys, epoch, position, args))
+	})
 }
 
 // watch keeps a room open for as long as what was sent to Redis may be late.

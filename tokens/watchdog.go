@@ -53,18 +53,18 @@ func (s *Schedule) LeastRemaining() (left time.Duration, held bool) {
 	now := wallNow()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var first int64
+	var first *Membership
 	for _, g := range s.groups {
 		for m := g.members; m != nil; m = m.next {
-			if m.delivered != 0 && (first == 0 || m.delivered < first) {
-				first = m.delivered
+			if m.delivered != 0 && (first == nil || m.delivered < first.delivered) {
+				first = m
 			}
 		}
 	}
-	if first == 0 {
+	if first == nil {
 		return 0, false
 	}
-	return time.Unix(0, first).Sub(now) - s.config.VerifierSkew, true
+	return s.usable(first).Sub(now), true
 }
 
 // lapse says whether m's newest delivered token has expired, once for each.

@@ -310,8 +310,8 @@ func slug(heading string) string {
 
 func TestEachAlertHasARunbookAndATest(t *testing.T) {
 	headings := map[string]string{} // what is below, by slug
-	parts := regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatchIndex(readText(t, runbookFile), -1)
 	text := readText(t, runbookFile)
+	parts := regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatchIndex(text, -1)
 	for i, at := range parts {
 		end := len(text)
 		if i+1 < len(parts) {
